@@ -1,0 +1,1 @@
+"""Hear what is in your own music files and write it where players look."""

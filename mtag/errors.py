@@ -1,0 +1,57 @@
+"""Everything mtag can raise for a person's own files or settings, under one root.
+
+Each exception builds its own sentence. `FailureKind` holds the words that programs read.
+"""
+
+from enum import Enum
+from pathlib import Path
+
+
+class FailureKind(str, Enum):
+    """Why one file could not be dealt with; the values stand in JSON output."""
+
+    UNSUPPORTED = "unsupported"
+    DECODE = "decode"
+    TOO_SHORT = "too-short"
+    SILENT = "silent"
+    PERMISSION = "permission"
+    NO_SPACE = "no-space"
+    TAG_PARSE = "tag-parse"
+    CRASH = "crash"
+
+
+class MtagError(Exception):
+    """Root of all errors that mtag explains in one sentence."""
+
+
+class FileError(MtagError):
+    """One file failed; others may well succeed.
+
+    Attributes:
+        path: the file.
+        kind: the kind of failure.
+        reason: the sentence's predicate, in lower case, without the path.
+    """
+
+    def __init__(self, path: Path, kind: FailureKind, reason: str) -> None:
+        """Keep the parts; the message is `path: reason`."""
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.kind = kind
+        self.reason = reason
+
+
+class WeightsError(MtagError):
+    """The weights bundle is missing, damaged or made for other features."""
+
+
+class DeviceError(MtagError):
+    """The device that was asked for is not there."""
+
+
+class CorpusError(MtagError):
+    """A folder of labelled clips cannot be read as a data set."""
+
+
+class CatalogError(MtagError):
+    """The catalog of what has been heard cannot be opened or written."""

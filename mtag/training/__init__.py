@@ -1,0 +1,1 @@
+"""Networks, corpora, fitting and export; everything here needs the extra `train` (torch)."""
