@@ -1,0 +1,222 @@
+"""Fit one member: a resumable loop over augmented batches, with validation as it goes."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mtag.constants import WINDOW_SAMPLES
+from mtag.errors import CorpusError
+from mtag.metrics import correlation, roc_auc, top_decile
+from mtag.training.batches import LogMelBatches, Normalisation, WaveformBatches, draw, mixed_labels
+from mtag.training.cache import Windows
+from mtag.training.corpus import Corpus, Indices, Split
+from mtag.training.networks import Model1, Model2, Model3, initialise
+from mtag.training.recipes import Recipe
+
+NETWORKS: dict[str, type[nn.Module]] = {"model1": Model1, "model2": Model2, "model3": Model3}
+CHECKPOINT_SECONDS = 120.0
+N_VALIDATIONS = 10  # over a whole run
+EVALUATION_BATCH = 8  # windows
+SMOOTHING = 0.98  # of the loss that is shown
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands."""
+
+    member: str
+    step: int
+    n_steps: int
+    loss: float  # smoothed over about fifty steps
+    roc_auc: float  # macro, on validation windows; NaN before the first validation
+    correlation: float  # mean over tags, likewise
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished member."""
+
+    network: nn.Module  # in eval mode, on the CPU
+    normalisation: Normalisation
+    record: dict[str, Any]  # recipe, seed, seconds, validation history
+
+
+@dataclass
+class _Run:
+    """What a checkpoint holds."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    recipe: Recipe,
+    corpus: Corpus,
+    windows: Windows,
+    split: Split,
+    checkpoint: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    report: Callable[[Progress], None],
+) -> Trained:
+    """Fit one member, going on from `checkpoint` where it exists.
+
+    Raises
+    ------
+    CorpusError
+        The checkpoint was made with another recipe or seed.
+    """
+    batches = LogMelBatches(windows, split.train) if recipe.name != "model3" else WaveformBatches(windows, split.train)
+    run = _begin(recipe, seed, device)
+    _resume(run, checkpoint, recipe, seed)
+    loss = math.nan
+    started, saved = time.monotonic(), time.monotonic()
+    first_step, seconds_before = run.step, run.seconds
+    while run.step < recipe.n_steps:
+        value = _step(run, recipe, corpus, batches, split.train, seed, device)
+        loss = value if math.isnan(loss) else SMOOTHING * loss + (1 - SMOOTHING) * value
+        run.step += 1
+        run.seconds = seconds_before + time.monotonic() - started
+        if run.step % max(1, recipe.n_steps // N_VALIDATIONS) == 0 or run.step == recipe.n_steps:
+            run.history.append(_validate(run, corpus, batches, split.validation, device) | {"loss": loss})
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == recipe.n_steps:
+            _save(run, checkpoint, recipe, seed)
+            saved = time.monotonic()
+        pace = (time.monotonic() - started) / (run.step - first_step)
+        report(_progress(run, recipe, loss, pace))
+    record = {"recipe": asdict(recipe), "seed": seed, "seconds": round(run.seconds), "validation": run.history}
+    return Trained(run.network.eval().cpu().float(), batches.normalisation, record)
+
+
+def _begin(recipe: Recipe, seed: int, device: torch.device) -> _Run:
+    torch.manual_seed(seed)
+    network = NETWORKS[recipe.name]()
+    initialise(network, recipe.output_bias)
+    # Two and a half times as fast for the 2-D convolutions; arrays of three dimensions stay as they are.
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay)
+    return _Run(network, optimizer)
+
+
+def _step(
+    run: _Run,
+    recipe: Recipe,
+    corpus: Corpus,
+    batches: LogMelBatches | WaveformBatches,
+    rows: Indices,
+    seed: int,
+    device: torch.device,
+) -> float:
+    # Dropout, too, is then a function of seed and step, as the batch is.
+    torch.manual_seed(seed * 1_000_003 + run.step)
+    chosen = draw(rows, recipe.batch_size, seed, run.step)
+    full = run.step >= recipe.n_steps * (1 - recipe.full_share)
+    inputs = batches.training(chosen, WINDOW_SAMPLES if full else recipe.crop_samples).to(device)
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, run.step)
+    run.network.train()
+    with _autocast(device):
+        logits = run.network(inputs)
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), mixed_labels(corpus.labels, chosen).to(device)
+    )
+    run.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
+    run.optimizer.step()
+    return loss.item()
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up to the peak, then half a cosine down to zero at the last step."""
+    n_warm_up = max(1, round(recipe.warm_up * recipe.n_steps))
+    if step < n_warm_up:
+        return recipe.peak_rate * (step + 1) / n_warm_up
+    done = (step - n_warm_up) / max(1, recipe.n_steps - n_warm_up)
+    return recipe.peak_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    # bfloat16 pays on every CPU with AVX-512 or AMX and on every GPU; the loss stays in float32.
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def predict_rows(
+    network: nn.Module, batches: LogMelBatches | WaveformBatches, rows: Indices, device: torch.device
+) -> NDArray[np.float32]:
+    """Scores of whole, unaugmented windows: (len(rows), 50) float32 in [0, 1]."""
+    network.eval()
+    with torch.inference_mode(), _autocast(device):
+        parts = [network(batches.plain(part).to(device)).float() for part in _chunks(rows)]
+    scores: Tensor = torch.sigmoid(torch.cat(parts))
+    return scores.cpu().numpy()
+
+
+def _chunks(rows: Indices) -> Iterator[Indices]:
+    return (rows[i : i + EVALUATION_BATCH] for i in range(0, len(rows), EVALUATION_BATCH))
+
+
+def _validate(
+    run: _Run, corpus: Corpus, batches: LogMelBatches | WaveformBatches, rows: Indices, device: torch.device
+) -> dict[str, float]:
+    scores = predict_rows(run.network, batches, rows, device)
+    labels = corpus.labels[rows]
+    truth = top_decile(labels) if corpus.soft else labels > 0
+    return {
+        "step": run.step,
+        "roc_auc": float(np.nanmean(roc_auc(truth, scores))),
+        "correlation": float(np.nanmean(correlation(labels, scores))),
+    }
+
+
+def _progress(run: _Run, recipe: Recipe, loss: float, pace: float) -> Progress:
+    last = run.history[-1] if run.history else {"roc_auc": math.nan, "correlation": math.nan}
+    # Steps on full windows cost as much more as they are longer.
+    n_left = recipe.n_steps - run.step
+    n_full = min(n_left, round(recipe.full_share * recipe.n_steps))
+    extra = n_full * (WINDOW_SAMPLES / recipe.crop_samples - 1) if n_full < n_left else 0
+    return Progress(
+        recipe.name, run.step, recipe.n_steps, loss, last["roc_auc"], last["correlation"], pace * (n_left + extra)
+    )
+
+
+def _save(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "network": run.network.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "step": run.step,
+        "seconds": run.seconds,
+        "history": run.history,
+    }
+    torch.save(state, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+def _resume(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
+    if not path.is_file():
+        return
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["recipe"] != asdict(recipe) or state["seed"] != seed:
+        raise CorpusError(f"{path} was made with another recipe or seed: remove it, or train into another folder")
+    run.network.load_state_dict(state["network"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]
