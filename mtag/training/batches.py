@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtag.constants import N_FRAMES, N_MELS, POWER_FLOOR, WINDOW_SAMPLES
+from mtag.corpus import Indices
 from mtag.training.cache import FULL_SCALE, Windows
-from mtag.training.corpus import Indices
 
 GAIN_DB = 6.0  # gains are drawn from -6 to +6 dB
 MIX_ALPHA = 0.4  # shares of two mixed windows are Beta(0.4, 0.4): mostly one of them
@@ -69,16 +69,22 @@ def _column(values: NDArray[np.float64]) -> Tensor:
 def mixed_labels(labels: NDArray[np.float32], chosen: Draw) -> Tensor:
     """Labels of a batch's mixes, interpolated: (b, 50) float32."""
     first, second = torch.from_numpy(labels[chosen.rows])
-    return chosen.share * first + (1 - chosen.share) * second
+    mixed: Tensor = chosen.share * first + (1 - chosen.share) * second
+    return mixed
 
 
 class LogMelBatches:
     """Batches for Models 1 and 2: (b, 128, 592) float32, normalised."""
 
-    def __init__(self, windows: Windows, train: Indices) -> None:
-        self.log_mels = np.asarray(windows.log_mels)
-        sample = torch.from_numpy(self.log_mels[train]).float()
-        self.normalisation = Normalisation(float(sample.mean()), float(sample.std()))
+    def __init__(self, windows: Windows, normalisation: Normalisation) -> None:
+        self.log_mels = windows.log_mels
+        self.normalisation = normalisation
+
+    @classmethod
+    def of(cls, windows: Windows, train: Indices) -> LogMelBatches:
+        """Batches normalised by the training windows' mean and standard deviation."""
+        sample = torch.from_numpy(windows.log_mels[train]).float()
+        return cls(windows, Normalisation(float(sample.mean()), float(sample.std())))
 
     def training(self, chosen: Draw, _crop_samples: int) -> Tensor:
         """The augmented inputs of one batch; spectrograms are mixed in power."""
@@ -107,10 +113,15 @@ class LogMelBatches:
 class WaveformBatches:
     """Batches for Model 3: (b, samples) float32, normalised; full windows or crops of them."""
 
-    def __init__(self, windows: Windows, train: Indices) -> None:
+    def __init__(self, windows: Windows, normalisation: Normalisation) -> None:
         self.waveforms = windows.waveforms
-        powers = [np.mean(np.square(self.waveforms[row], dtype=np.float32)) for row in train]
-        self.normalisation = Normalisation(0.0, float(np.sqrt(np.mean(powers))) / FULL_SCALE)
+        self.normalisation = normalisation
+
+    @classmethod
+    def of(cls, windows: Windows, train: Indices) -> WaveformBatches:
+        """Batches divided by the training windows' standard deviation."""
+        powers = [np.mean(np.square(windows.waveforms[row], dtype=np.float32)) for row in train]
+        return cls(windows, Normalisation(0.0, float(np.sqrt(np.mean(powers))) / FULL_SCALE))
 
     def training(self, chosen: Draw, crop_samples: int) -> Tensor:
         """The augmented inputs of one batch; a crop's place is its window's circular shift."""

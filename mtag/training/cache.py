@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mtag.audio import read_blocks, slice_windows
 from mtag.constants import N_FRAMES, N_MELS, WINDOW_SAMPLES
+from mtag.corpus import Corpus
 from mtag.features import log_mel
-from mtag.training.corpus import Corpus
 
 FULL_SCALE = 32_767  # int16 keeps the waveforms at 96 dB, half the size of float32
 

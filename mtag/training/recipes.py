@@ -30,8 +30,8 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("model1", n_windows=48_000, batch_size=16, peak_rate=5e-4),
-        Recipe("model2", n_windows=16_000, batch_size=8, peak_rate=1e-3),
-        Recipe("model3", n_windows=34_000, batch_size=16, peak_rate=1e-3, crop_samples=116_400, full_share=0.06),
+        Recipe("model1", n_windows=40_000, batch_size=16, peak_rate=1e-4),
+        Recipe("model2", n_windows=12_000, batch_size=8, peak_rate=1e-3),
+        Recipe("model3", n_windows=26_000, batch_size=16, peak_rate=1e-3, crop_samples=116_400, full_share=0.06),
     )
 }

@@ -109,7 +109,7 @@ def _read_magnatagatune(folder: Path) -> Corpus:
         tags=tuple(names[i] for i in most_frequent),
         files=tuple(audio / rows[i][-1] for i in kept),
         tracks=tuple(rows[i][-1].rsplit("-", 2)[0] for i in kept),
-        labels=answers[np.ix_(kept, most_frequent)],
+        labels=answers[kept][:, most_frequent],
         soft=False,
     )
 

@@ -1,0 +1,115 @@
+"""`mtag train`: fit the networks on a corpus and make a bundle of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mtag.errors import MtagError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mtag.training.fit import Progress as Fitting
+    from mtag.training.run import Reports
+
+
+class Member(str, Enum):
+    """One of the three networks."""
+
+    MODEL1 = "model1"
+    MODEL2 = "model2"
+    MODEL3 = "model3"
+
+
+class TrainingDevice(str, Enum):
+    """Where the networks learn."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+CorpusFolder = Annotated[Path, typer.Argument(metavar="CORPUS", help="A folder of clips, or of MagnaTagATune.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the bundle goes; checkpoints in DIR/work.")]
+Members = Annotated[
+    list[Member] | None, typer.Option("--member", help="Fit only this network; may be repeated.  [default: all]")
+]
+Effort = Annotated[float, typer.Option("--effort", min=0.0001, help="Multiplies the windows that each network sees.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides split, weights and augmentation.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in DIR/work.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one a core]")]
+DeviceOption = Annotated[TrainingDevice, typer.Option("--device", help="Where the networks learn.")]
+
+
+def train(
+    corpus: CorpusFolder,
+    out: Out,
+    member: Members = None,
+    effort: Effort = 1.0,
+    seed: Seed = 0,
+    resume: Resume = False,
+    threads: Threads = None,
+    device: DeviceOption = TrainingDevice.AUTO,
+) -> None:
+    """Fit networks and combiners, and make a bundle of them.
+
+    Checkpoints are written every two minutes; a run that was interrupted goes on with --resume. Members can be
+    fitted by separate runs at the same time, with --member and --threads; the last one makes the bundle.
+    """
+    _require_torch()
+    from mtag.cli.render import console_for_people
+    from mtag.training.run import TrainOptions
+    from mtag.training.run import train as run
+
+    console = console_for_people()
+    chosen = tuple(m.value for m in member) if member else TrainOptions.members
+    options = TrainOptions(chosen, effort, seed, device.value, threads, resume)
+    with _reports(console) as reports:
+        complete = run(corpus, out, options, reports)
+    if complete:
+        console.print(f"The bundle is in {out}. `mtag eval {corpus} --weights {out}` shows its figures.")
+    else:
+        console.print("Fitted. The bundle is made once all three members are: run again with --resume for the others.")
+
+
+def _require_torch() -> None:
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
+        raise MtagError('training needs torch and onnx: pip install "mtag[train]"')
+
+
+@contextmanager
+def _reports(console: Console) -> Iterator[Reports]:
+    """A progress bar for each stage of a run."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from mtag.training.run import Reports
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}")
+    with Progress(*columns, console=console) as bar:
+        tasks = {}
+
+        def show(name: str, done: int, total: int, told: str = "") -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total, told=told)
+            bar.update(tasks[name], completed=done, total=total, told=told)
+
+        yield Reports(
+            windows=lambda done, n: show("decoding", done, n),
+            fitting=lambda p: show(p.member, p.step, p.n_steps, _told(p)),
+            stage=lambda sentence: console.print(sentence),
+            evaluation=lambda done, n: show("hearing", done, n),
+        )
+
+
+def _told(progress: Fitting) -> str:
+    minutes = math.ceil(progress.seconds_left / 60)
+    validated = "" if math.isnan(progress.roc_auc) else f"  validation ROC-AUC {progress.roc_auc:.3f}"
+    return f"loss {progress.loss:.4f}{validated}  {minutes} min left"

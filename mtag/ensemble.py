@@ -1,0 +1,289 @@
+"""A weights bundle on disk, and its networks ready to score windows.
+
+ONNX Runtime is wrapped here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtag.constants import (
+    F_MAX,
+    F_MIN,
+    HOP_LENGTH,
+    N_FFT,
+    N_FRAMES,
+    N_MELS,
+    N_TAGS,
+    POWER_FLOOR,
+    SAMPLE_RATE,
+    WINDOW_SAMPLES,
+)
+from mtag.errors import DeviceError, WeightsError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Float32 = NDArray[np.float32]
+
+BUNDLE_FORMAT = 1
+MANIFEST = "manifest.json"
+MEMBERS = ("model1", "model2", "model3")
+COMBINATIONS = {  # name as the paper's Table 5 writes it -> members
+    "1+2": ("model1", "model2"),
+    "1+3": ("model1", "model3"),
+    "2+3": ("model2", "model3"),
+    "1+2+3": MEMBERS,
+}
+FAST, FULL = "1+2", "1+2+3"
+# The order in which devices are tried; a device stands first when it is both built in and working.
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+# The graphs hear only what was computed with these numbers.
+FEATURES = {
+    "sample_rate": SAMPLE_RATE,
+    "window_samples": WINDOW_SAMPLES,
+    "n_fft": N_FFT,
+    "hop_length": HOP_LENGTH,
+    "n_mels": N_MELS,
+    "n_frames": N_FRAMES,
+    "f_min": F_MIN,
+    "f_max": F_MAX,
+    "power_floor": POWER_FLOOR,
+}
+
+
+def combiner_of(combination: str) -> str:
+    """The bundle's name of a combination's network: "1+2" -> "combiner_12"."""
+    return "combiner_" + combination.replace("+", "")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder of exported networks and what its manifest says of them."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The 50 tags, in the order of every score array."""
+        return tuple(self.manifest["tags"])
+
+    def thresholds(self, combination: str = FULL) -> dict[str, float]:
+        """Score from which each tag is believed; infinite for a tag that never reached the stated precision."""
+        stored = self.manifest["thresholds"]["scores"][combination]
+        return {tag: float("inf") if value is None else float(value) for tag, value in stored.items()}
+
+    def fingerprint(self, combination: str = FULL) -> str:
+        """Identifies the networks behind stored scores: changes with any file that takes part."""
+        names = [*COMBINATIONS[combination], combiner_of(combination)]
+        hashes = [self.manifest["files"][name]["sha256"] for name in names]
+        return hashlib.sha256(" ".join([*hashes, json.dumps(FEATURES)]).encode()).hexdigest()[:16]
+
+    def read(self, name: str) -> bytes:
+        """One exported network, verified.
+
+        Raises
+        ------
+        WeightsError
+            The file is missing or is not the one that the manifest describes.
+        """
+        entry = self.manifest["files"][name]
+        path: Path = self.folder / entry["name"]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise WeightsError(f"{path} cannot be read ({error.strerror})") from error
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise WeightsError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
+        return content
+
+
+def load_bundle(weights: Path | None = None) -> Bundle:
+    """Find a bundle and check its manifest; the networks are read later.
+
+    Parameters
+    ----------
+    weights
+        A bundle's folder. None: the environment variable MTAG_WEIGHTS, the installed package, the checkout.
+
+    Raises
+    ------
+    WeightsError
+        There is none, or it has another format or was made for other features.
+    """
+    folder = next((f for f in _candidates(weights) if (f / MANIFEST).is_file()), None)
+    if folder is None:
+        raise WeightsError(f"no weights bundle ({MANIFEST}) in {next(_candidates(weights))}")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder / MANIFEST} cannot be read ({error})") from error
+    _check(folder, manifest)
+    return Bundle(folder, manifest)
+
+
+def _candidates(weights: Path | None) -> Iterator[Path]:
+    named = weights or os.environ.get("MTAG_WEIGHTS")
+    if named:
+        yield Path(named)
+        return
+    package = Path(__file__).parent
+    yield package / "weights" / "mtat50"
+    yield package.parent / "weights" / "mtat50"
+
+
+def _check(folder: Path, manifest: object) -> None:
+    if not isinstance(manifest, dict) or manifest.get("format") != BUNDLE_FORMAT:
+        raise WeightsError(f"{folder} is not a weights bundle of format {BUNDLE_FORMAT}")
+    wrong = [name for name, value in FEATURES.items() if manifest.get("features", {}).get(name) != value]
+    if wrong:
+        raise WeightsError(f"{folder} was made for other features: {', '.join(wrong)} differ")
+    if len(manifest.get("tags", ())) != N_TAGS:
+        raise WeightsError(f"{folder} does not name {N_TAGS} tags")
+    needed = {*MEMBERS, *map(combiner_of, COMBINATIONS)}
+    missing = needed - manifest.get("files", {}).keys()
+    if missing or manifest.get("thresholds", {}).get("scores", {}).keys() != COMBINATIONS.keys():
+        raise WeightsError(f"{folder / MANIFEST} is not complete: {', '.join(sorted(missing)) or 'thresholds'} missing")
+
+
+class Ensemble:
+    """Networks loaded on one device. Scoring is thread-safe.
+
+    Attributes
+    ----------
+    bundle
+        Where the networks came from.
+    combination
+        The combination that `scores` computes, "1+2+3" or "1+2".
+    device
+        What really runs them: "cuda", "coreml", "directml" or "cpu".
+    batch_size
+        How many windows to score at once: one on a CPU, where more only costs memory.
+    """
+
+    def __init__(self, bundle: Bundle, combinations: tuple[str, ...], device: str, threads: int) -> None:
+        members = {member for combination in combinations for member in COMBINATIONS[combination]}
+        names = [name for name in MEMBERS if name in members] + [combiner_of(c) for c in combinations]
+        self.bundle = bundle
+        self.combination = combinations[0]
+        self._sessions, self.device = _open_sessions(bundle, names, device, threads)
+        self.batch_size = 1 if self.device == "cpu" else 32
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The 50 tags, in the order of every score array."""
+        return self.bundle.tags
+
+    def scores(self, log_mels: Float32, windows: Float32) -> Float32:
+        """Taggram of windows by the whole ensemble.
+
+        Parameters
+        ----------
+        log_mels
+            (n, 128, 592) float32, dB.
+        windows
+            (n, 465600) float32 in [-1, 1], 16 kHz mono; the same windows.
+
+        Returns
+        -------
+        (n, 50) float32 in [0, 1].
+        """
+        members = COMBINATIONS[self.combination]
+        return self.combine(self.combination, {m: self.member_scores(m, log_mels, windows) for m in members})
+
+    def member_scores(self, member: str, log_mels: Float32, windows: Float32) -> Float32:
+        """Taggram of windows by one member alone; shapes as in `scores`."""
+        return self._run(member, windows if member == "model3" else log_mels)
+
+    def combine(self, combination: str, scores: Mapping[str, Float32]) -> Float32:
+        """A combination's taggram from its members' taggrams, (n, 50) float32 each."""
+        return self._run(combiner_of(combination), np.concatenate([scores[m] for m in COMBINATIONS[combination]], 1))
+
+    def _run(self, name: str, inputs: Float32) -> Float32:
+        session = self._sessions[name]
+        outputs: Float32 = session.run(None, {session.get_inputs()[0].name: inputs})[0]
+        return outputs
+
+
+def load_ensemble(
+    bundle: Bundle | None = None,
+    *,
+    fast: bool = False,
+    device: str = "auto",
+    threads: int = 1,
+    combinations: tuple[str, ...] | None = None,
+) -> Ensemble:
+    """Load a bundle's networks.
+
+    Parameters
+    ----------
+    bundle
+        Default: the one that `load_bundle` finds.
+    fast
+        Models 1 and 2 only, about half the work.
+    device
+        "auto" (CUDA, CoreML, DirectML, CPU: the first that works), or one of them by name.
+    threads
+        CPU threads for one call; leave it at one where several threads call.
+    combinations
+        Several combinations for evaluation; `scores` then computes the first.
+
+    Raises
+    ------
+    WeightsError
+        The bundle is missing, damaged or made for other features.
+    DeviceError
+        The named device does not work here.
+    """
+    combinations = combinations or (FAST if fast else FULL,)
+    return Ensemble(bundle or load_bundle(), combinations, device, threads)
+
+
+def _open_sessions(
+    bundle: Bundle, names: list[str], device: str, threads: int
+) -> tuple[dict[str, onnxruntime.InferenceSession], str]:
+    import onnxruntime
+
+    if device not in ("auto", *PROVIDERS):
+        raise DeviceError(f"no device is called {device}: choose auto or one of {', '.join(PROVIDERS)}")
+    built_in = onnxruntime.get_available_providers()
+    wanted = [name for name in PROVIDERS if device in ("auto", name) and PROVIDERS[name] in built_in]
+    if not wanted:
+        raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
+    onnxruntime.set_default_logger_severity(4)
+    sessions = {name: _open_session(bundle, name, [PROVIDERS[w] for w in wanted], threads) for name in names}
+    # ONNX Runtime falls back to the CPU without an error where a device's libraries are missing.
+    active = {session.get_providers()[0] for session in sessions.values()}
+    used = next(name for name in reversed(PROVIDERS) if PROVIDERS[name] in active)
+    if device not in ("auto", used):
+        raise DeviceError(f"{device} is not available: its libraries are missing, so it would run on the {used}")
+    return sessions, used
+
+
+def _open_session(bundle: Bundle, name: str, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(bundle.read(name), options, providers=providers)
+    except WeightsError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions share no public root
+        raise WeightsError(f"{bundle.folder}: {name} cannot be loaded ({error})") from error

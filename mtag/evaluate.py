@@ -1,0 +1,165 @@
+"""How well a bundle ranks the windows of a labelled corpus, laid out as the paper's Table 5."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtag.audio import WindowReader
+from mtag.corpus import Corpus, Indices
+from mtag.ensemble import COMBINATIONS, MEMBERS, Ensemble
+from mtag.errors import FileError
+from mtag.features import log_mel
+from mtag.metrics import correlation, pr_auc, roc_auc, top_decile
+
+Float32 = NDArray[np.float32]
+
+# Table 5, MagnaTagATune's test set: macro ROC-AUC.
+PAPER_ROC_AUC = {
+    "1": 0.857, "2": 0.891, "3": 0.783, "1+2": 0.894, "1+3": 0.883, "2+3": 0.905, "1+2+3": 0.910,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a member alone or a combination."""
+
+    name: str  # "1" ... "1+2+3"
+    roc_auc: tuple[float, ...]  # per tag; NaN where all or no windows carry it
+    pr_auc: tuple[float, ...]
+    correlation: tuple[float, ...] | None  # with soft labels only
+    roc_auc_micro: float  # all (window, tag) pairs ranked together
+    pr_auc_micro: float
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """Means over the tags, and the pooled figures."""
+        means = {"roc_auc": float(np.nanmean(self.roc_auc)), "pr_auc": float(np.nanmean(self.pr_auc))}
+        if self.correlation is not None:
+            means["correlation"] = float(np.nanmean(self.correlation))
+        return means | {"roc_auc_micro": self.roc_auc_micro, "pr_auc_micro": self.pr_auc_micro}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A bundle's figures on one part of a corpus."""
+
+    corpus: str  # the layout's name
+    n_windows: int
+    soft: bool  # truth is the teacher's top decile per tag rather than people's labels
+    tags: tuple[str, ...]
+    rows: tuple[Row, ...]
+    skipped: tuple[str, ...]  # files that could not be heard, with the reason
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON document."""
+        rows = [asdict(row) | row.summary | {"per_tag": _per_tag(row, self.tags)} for row in self.rows]
+        for row in rows:
+            row["paper_roc_auc"] = PAPER_ROC_AUC[row["name"]]
+        return {
+            "corpus": self.corpus,
+            "windows": self.n_windows,
+            "truth": "teacher's top decile per tag" if self.soft else "labels",
+            "rows": rows,
+            "skipped": list(self.skipped),
+        }
+
+
+def _per_tag(row: Row, tags: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
+    columns = {"roc_auc": row.roc_auc, "pr_auc": row.pr_auc, "correlation": row.correlation}
+    present = {name: values for name, values in columns.items() if values is not None}
+    return {
+        tag: {name: None if np.isnan(values[i]) else values[i] for name, values in present.items()}
+        for i, tag in enumerate(tags)
+    }
+
+
+def member_scores(
+    corpus: Corpus, rows: Indices, ensemble: Ensemble, jobs: int, report: Callable[[int, int], None]
+) -> tuple[dict[str, Float32], Indices, tuple[str, ...]]:
+    """Scores of each member for some of a corpus's files, mean over each file's windows.
+
+    Returns
+    -------
+    Member -> (n, 50) float32, the n rows that could be heard, and a sentence for each that could not.
+    """
+
+    def hear(row: int) -> dict[str, Float32] | FileError:
+        try:
+            return _hear(WindowReader(corpus.files[row]), ensemble)
+        except FileError as error:
+            return error
+
+    heard: list[dict[str, Float32] | FileError] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for outcome in pool.map(hear, map(int, rows)):
+            heard.append(outcome)
+            report(len(heard), len(rows))
+    good = [i for i, outcome in enumerate(heard) if not isinstance(outcome, FileError)]
+    scores = {m: np.stack([heard[i][m] for i in good]) for m in MEMBERS}  # type: ignore[index]
+    return scores, rows[good], tuple(str(outcome) for outcome in heard if isinstance(outcome, FileError))
+
+
+def _hear(windows: Iterator[Float32] | WindowReader, ensemble: Ensemble) -> dict[str, Float32]:
+    taggrams: dict[str, list[Float32]] = {member: [] for member in MEMBERS}
+    for window in windows:
+        log_mels = log_mel(window[None])
+        for member in MEMBERS:
+            taggrams[member].append(ensemble.member_scores(member, log_mels, window[None])[0])
+    return {member: np.mean(rows, axis=0) for member, rows in taggrams.items()}
+
+
+def evaluate(
+    corpus: Corpus, rows: Indices, ensemble: Ensemble, *, jobs: int = 1, report: Callable[[int, int], None]
+) -> Evaluation:
+    """Measure each member and each combination.
+
+    Parameters
+    ----------
+    corpus, rows
+        The labelled files, and which of them to hear.
+    ensemble
+        Loaded with all combinations.
+    jobs
+        Files in flight.
+    report
+        Called with the number of files done and of all.
+
+    Raises
+    ------
+    ValueError
+        The corpus names other tags, or none of its files could be heard.
+    """
+    columns = _columns(corpus.tags, ensemble.tags)
+    scores, heard, skipped = member_scores(corpus, rows, ensemble, jobs, report)
+    labels = corpus.labels[heard][:, columns]
+    named = {member.removeprefix("model"): scores[member] for member in MEMBERS}
+    named |= {combination: ensemble.combine(combination, scores) for combination in COMBINATIONS}
+    table = tuple(_row(name, labels, given, corpus.soft) for name, given in named.items())
+    return Evaluation(corpus.name, len(heard), corpus.soft, ensemble.tags, table, skipped)
+
+
+def _columns(corpus_tags: tuple[str, ...], bundle_tags: tuple[str, ...]) -> list[int]:
+    """Column of each of the bundle's tags in the corpus's labels."""
+    missing = sorted(set(bundle_tags) - set(corpus_tags))
+    if missing:
+        raise ValueError(f"the corpus has no labels for {', '.join(missing)}")
+    return [corpus_tags.index(tag) for tag in bundle_tags]
+
+
+def _row(name: str, labels: Float32, scores: Float32, soft: bool) -> Row:
+    truth = top_decile(labels) if soft else labels > 0
+    pooled = truth.reshape(-1, 1), scores.reshape(-1, 1)
+    return Row(
+        name=name,
+        roc_auc=tuple(map(float, roc_auc(truth, scores))),
+        pr_auc=tuple(map(float, pr_auc(truth, scores))),
+        correlation=tuple(map(float, correlation(labels, scores))) if soft else None,
+        roc_auc_micro=float(roc_auc(*pooled)[0]),
+        pr_auc_micro=float(pr_auc(*pooled)[0]),
+    )

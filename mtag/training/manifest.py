@@ -1,0 +1,44 @@
+"""Write a bundle's manifest: what the files are, what was measured, how they came to be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MANIFEST, MEMBERS, combiner_of
+
+LICENCE = "CC BY-NC-SA 4.0"
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    tags: tuple[str, ...],
+    thresholds: Mapping[str, Any],
+    training: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Describe the networks that lie in `folder`, replacing an earlier manifest in one step."""
+    manifest = {
+        "format": BUNDLE_FORMAT,
+        "name": "mtat50",
+        "licence": LICENCE,
+        "tags": list(tags),
+        "features": FEATURES,
+        "files": {name: _describe(folder / f"{name}.onnx") for name in (*MEMBERS, *map(combiner_of, COMBINATIONS))},
+        "thresholds": thresholds,
+        "metrics": metrics,
+        "training": training,
+    }
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, folder / MANIFEST)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"name": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

@@ -1,0 +1,231 @@
+"""A whole training run: corpus in, weights bundle out."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mtag.corpus import Corpus, Split, read_corpus, split_corpus
+from mtag.ensemble import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle, load_ensemble
+from mtag.errors import CorpusError, DeviceError
+from mtag.evaluate import evaluate
+from mtag.training.batches import LogMelBatches, WaveformBatches
+from mtag.training.cache import Windows, load_windows
+from mtag.training.combine import Combined, assign_folds, fit_combiner
+from mtag.training.export import export_combiner, export_member
+from mtag.training.fit import Progress, Trained, fit, keep_freed_memory, predict_rows
+from mtag.training.manifest import write_manifest
+from mtag.training.recipes import RECIPES, Recipe
+from mtag.training.thresholds import PRECISION, PRESENT, choose_thresholds
+
+N_PRACTICE = 400  # training windows whose scores the combiners practise on
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a person can choose about a run."""
+
+    members: tuple[str, ...] = MEMBERS
+    effort: float = 1.0  # multiplies the windows that each member sees
+    seed: int = 0
+    device: str = "auto"  # auto, cpu or cuda
+    threads: int | None = None  # CPU threads; None: torch's choice
+    resume: bool = False  # go on from checkpoints rather than refuse to touch them
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where a run tells how it goes; one callable a stage."""
+
+    windows: Callable[[int, int], None]  # windows decoded, of all
+    fitting: Callable[[Progress], None]
+    stage: Callable[[str], None]  # a sentence as each stage begins
+    evaluation: Callable[[int, int], None]  # test windows heard, of all
+
+
+def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> bool:
+    """Train members and, once all three are there, combiners, thresholds and manifest.
+
+    Parameters
+    ----------
+    folder
+        A corpus in either layout of `mtag.corpus`.
+    out
+        The bundle; checkpoints and decoded windows go into its folder `work`.
+    options, reports
+        Choices, and where to tell how it goes.
+
+    Returns
+    -------
+    Whether the bundle is complete; False if some members still have to be trained.
+
+    Raises
+    ------
+    CorpusError
+        The corpus cannot be read, or checkpoints lie there and `resume` is not set, or they do not fit the recipe.
+    DeviceError
+        CUDA was asked for and is not there.
+    """
+    keep_freed_memory()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    work = out / "work"
+    if not options.resume and any(_checkpoint(work, member).exists() for member in options.members):
+        raise CorpusError(f"{work} holds checkpoints of an earlier run: add --resume to go on, or choose another --out")
+    device = _device(options.device)
+    corpus = read_corpus(folder)
+    split = split_corpus(corpus, options.seed)
+    windows = load_windows(corpus, work / "cache", reports.windows)
+    for member in options.members:
+        _fit(member, corpus, windows, split, work, options, device, reports.fitting)
+    recipes = {member: _recipe(member, options.effort) for member in MEMBERS}
+    if not all(_checkpoint(work, member).exists() for member in recipes):
+        return False
+    trained = {
+        member: _fit(member, corpus, windows, split, work, options, device, reports.fitting) for member in MEMBERS
+    }
+    _bundle(trained, corpus, windows, split, out, options, device, reports)
+    return True
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("cuda is not available: this torch sees no GPU")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _checkpoint(work: Path, member: str) -> Path:
+    return work / f"{member}.pt"
+
+
+def _recipe(member: str, effort: float) -> Recipe:
+    recipe = RECIPES[member]
+    return replace(recipe, n_windows=max(recipe.batch_size, round(recipe.n_windows * effort)))
+
+
+def _fit(
+    member: str,
+    corpus: Corpus,
+    windows: Windows,
+    split: Split,
+    work: Path,
+    options: TrainOptions,
+    device: torch.device,
+    report: Callable[[Progress], None],
+) -> Trained:
+    return fit(
+        _recipe(member, options.effort),
+        corpus,
+        windows,
+        split,
+        _checkpoint(work, member),
+        seed=options.seed,
+        device=device,
+        report=report,
+    )
+
+
+def _bundle(
+    trained: dict[str, Trained],
+    corpus: Corpus,
+    windows: Windows,
+    split: Split,
+    out: Path,
+    options: TrainOptions,
+    device: torch.device,
+    reports: Reports,
+) -> None:
+    reports.stage("Exporting the members")
+    for member, result in trained.items():
+        export_member(member, result.network, result.normalisation, out)
+    reports.stage("Fitting the combiners on held-out tracks")
+    combined = _combine(trained, corpus, windows, split, options.seed, device)
+    for name, fitted in combined.items():
+        export_combiner(combiner_of(name), fitted.network, len(COMBINATIONS[name]), out)
+    labels = corpus.labels[split.validation]
+    thresholds = {
+        "precision": PRECISION,
+        "present": PRESENT if corpus.soft else None,
+        "scores": {
+            name: dict(zip(corpus.tags, choose_thresholds(fitted.unseen_scores, labels, corpus.soft), strict=True))
+            for name, fitted in combined.items()
+        },
+    }
+    record = _record(trained, combined, corpus, split, options, device)
+    write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics={})
+    reports.stage("Measuring the bundle on the test tracks")
+    ensemble = load_ensemble(load_bundle(out), device="cpu", combinations=(FULL, *COMBINATIONS))
+    jobs = torch.get_num_threads()
+    evaluation = evaluate(corpus, split.test, ensemble, jobs=jobs, report=reports.evaluation)
+    metrics = {"test": evaluation.to_json()}
+    write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics=metrics)
+
+
+def _combine(
+    trained: dict[str, Trained], corpus: Corpus, windows: Windows, split: Split, seed: int, device: torch.device
+) -> dict[str, Combined]:
+    practice = np.random.default_rng(seed).choice(split.train, min(N_PRACTICE, len(split.train)), replace=False)
+    rows = np.concatenate([practice, split.validation])
+    scores = {member: _scores(result, member, windows, rows, device) for member, result in trained.items()}
+    folds = assign_folds([corpus.tracks[row] for row in split.validation], seed)
+    return {
+        name: fit_combiner(
+            name,
+            {member: values[: len(practice)] for member, values in scores.items()},
+            {member: values[len(practice) :] for member, values in scores.items()},
+            corpus.labels[split.validation],
+            folds,
+            seed,
+        )
+        for name in COMBINATIONS
+    }
+
+
+def _scores(
+    trained: Trained, member: str, windows: Windows, rows: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    source = (WaveformBatches if member == "model3" else LogMelBatches)(windows, trained.normalisation)
+    return predict_rows(trained.network.to(device), source, rows, device)
+
+
+def _record(
+    trained: dict[str, Trained],
+    combined: dict[str, Combined],
+    corpus: Corpus,
+    split: Split,
+    options: TrainOptions,
+    device: torch.device,
+) -> dict[str, Any]:
+    sides = {"train": split.train, "validation": split.validation, "test": split.test}
+    return {
+        "corpus": corpus.name,
+        "labels": "soft" if corpus.soft else "hard",
+        "windows": {side: len(rows) for side, rows in sides.items()},
+        "tracks": {side: len({corpus.tracks[row] for row in rows}) for side, rows in sides.items()},
+        "seed": options.seed,
+        "device": device.type,
+        "torch": torch.__version__,
+        "commit": _commit(),
+        "members": {
+            member: result.record | {"normalisation": asdict(result.normalisation)}
+            for member, result in trained.items()
+        },
+        "combiners": {name: {"epochs": r.epochs, "losses": r.losses} for name, r in combined.items()},
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit; None outside one."""
+    here = Path(__file__).parent
+    try:
+        result = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
