@@ -1,0 +1,319 @@
+"""A file changed so that a kill at any instant leaves the old file or the new one, never a mixture.
+
+The new file is built beside the old one, compared with it, synced, and renamed over it. What lies outside the
+patches is copied as it is, so this module needs to know nothing of music.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from mtag.errors import FailureKind, FileError
+
+CHUNK_BYTES = 1 << 20  # read and written at a time; longer stretches are left to the system to copy
+NAME_BYTES = 255  # the longest name that file systems take
+FICLONE = 0x40049409  # Linux: share all blocks of another file
+LITTER = re.compile(r"\..*\.mtag-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
+LITTER_SECONDS = 24 * 3600.0  # where locks do not work, a copy this old belongs to nobody
+
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class Patch(NamedTuple):
+    """Bytes that take the place of others."""
+
+    start: int  # offset in the old file
+    stop: int  # offset of the first byte behind those replaced; equal to start for an insertion
+    data: bytes  # of any length
+
+
+class Mtime(str, Enum):
+    """The time stamp a changed file gets."""
+
+    NOW = "now"
+    KEEP = "keep"  # as if nothing had happened
+    BUMP = "bump"  # two seconds later: noticed by servers' quick scans, the order of files stays
+
+
+class HardLinkedError(FileError):
+    """The file has other names that would part from it, or be changed with it, so it was left alone."""
+
+    def __init__(self, path: Path, n_links: int) -> None:
+        """Say how many names the file has."""
+        reason = f"has {n_links} hard links, and writing would part this one from the others"
+        super().__init__(path, FailureKind.PERMISSION, reason)
+
+
+def explain(path: Path, error: OSError) -> FileError:
+    """What a person is told about an error of the system."""
+    if error.errno in FULL:
+        return FileError(path, FailureKind.NO_SPACE, "could not be written: no space is left")
+    if error.errno in FORBIDDEN:
+        return FileError(path, FailureKind.PERMISSION, f"may not be read or written ({error.strerror})")
+    return FileError(path, FailureKind.PERMISSION, f"could not be read or written ({error.strerror or error})")
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn errors of the system inside the block into `FileError`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(path, error) from error
+
+
+def is_hard_linked(path: Path) -> bool:
+    """Whether the file goes by more than one name (OSError where it cannot be asked)."""
+    return path.stat().st_nlink > 1
+
+
+def rewrite(
+    path: Path,
+    edit: Callable[[BinaryIO], Sequence[Patch]],
+    check: Callable[[Path], None],
+    *,
+    mtime: Mtime = Mtime.NOW,
+    break_links: bool = False,
+) -> bool:
+    """Replace a file by an edited copy of itself.
+
+    Permissions, extended attributes, access lists and, where allowed, the owner go with it. A symbolic link stays
+    one: the file it leads to is replaced.
+
+    Parameters
+    ----------
+    path
+        The file.
+    edit
+        Is given the open file and says what is to change; no patches, no writing.
+    check
+        Is given the finished copy, raises to refuse it.
+    mtime
+        The time stamp the file has afterwards.
+    break_links
+        Write hard-linked files too; the other names then keep the old content.
+
+    Returns
+    -------
+    Whether anything was written.
+
+    Raises
+    ------
+    FileError
+        With the file as it was: `HardLinkedError`, permission, no-space; and whatever `edit` and `check` raise.
+    """
+    with explained(path):
+        real = Path(os.path.realpath(path))
+        with real.open("rb") as source:
+            before = os.fstat(source.fileno())
+            patches = sorted(edit(source))
+            if not patches:
+                return False
+            _refuse_if_guarded(path, before, break_links)
+            with _copy_beside(real) as (copy, target):
+                _fill(source, target, patches, before.st_size)
+                _dress(real, copy, before, mtime)
+                os.fsync(target.fileno())
+                check(copy)
+                source.close()  # Windows renames no file that is open
+                _refuse_if_changed(path, real, before)
+                if os.name == "nt":
+                    target.close()
+                os.replace(copy, real)
+        _sync_folder(real.parent)
+    return True
+
+
+def _refuse_if_guarded(path: Path, stat: os.stat_result, break_links: bool) -> None:
+    if stat.st_nlink > 1 and not break_links:
+        raise HardLinkedError(path, stat.st_nlink)
+    # A rename would get past the file's own write protection, and root past any.
+    if not stat.st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise FileError(path, FailureKind.PERMISSION, "is write-protected")
+
+
+def _refuse_if_changed(path: Path, real: Path, before: os.stat_result) -> None:
+    now = real.stat()
+    if _identity(now) != _identity(before):
+        raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile and is left as it is")
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _copy_beside(real: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new file in the same folder; whatever happens, nothing is left of it but what was renamed."""
+    copy = real.with_name(litter_name(real.name))
+    descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    target = os.fdopen(descriptor, "w+b")
+    try:
+        _lock(target)
+        yield copy, target
+    finally:
+        # A full disk fails once more when the buffer is flushed; the first error is the one to tell.
+        with contextlib.suppress(OSError):
+            target.close()
+        with contextlib.suppress(FileNotFoundError):
+            copy.unlink()
+
+
+def _fill(source: BinaryIO, target: BinaryIO, patches: Sequence[Patch], size: int) -> None:
+    """Write the old content with the patches applied."""
+    if all(len(patch.data) == patch.stop - patch.start for patch in patches) and _clone(source, target):
+        for patch in patches:
+            target.seek(patch.start)
+            target.write(patch.data)
+    else:
+        done = 0
+        for patch in [*patches, Patch(size, size, b"")]:
+            _copy_stretch(source, target, done, patch.start)
+            target.write(patch.data)
+            done = patch.stop
+    target.flush()
+
+
+def _clone(source: BinaryIO, target: BinaryIO) -> bool:
+    """Let the copy share the original's blocks, where the file system can."""
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def _copy_stretch(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> None:
+    """Append the original's bytes from start to stop; the system copies long stretches by itself if it can."""
+    if stop - start > CHUNK_BYTES:
+        start += _copy_by_system(source, target, start, stop)
+    source.seek(start)
+    while start < stop:
+        block = source.read(min(CHUNK_BYTES, stop - start))
+        if not block:
+            raise OSError(errno.EIO, "the file became shorter while it was read")
+        target.write(block)
+        start += len(block)
+
+
+def _copy_by_system(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> int:
+    """Copy on the server or inside the file system, where that is possible; gives the number of bytes copied."""
+    if sys.platform != "linux":
+        return 0
+    target.flush()
+    at, done = target.tell(), 0
+    try:
+        while start + done < stop:
+            n = os.copy_file_range(source.fileno(), target.fileno(), stop - start - done, start + done, at + done)
+            if n == 0:
+                break
+            done += n
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+    target.seek(at + done)
+    return done
+
+
+def _dress(real: Path, copy: Path, stat: os.stat_result, mtime: Mtime) -> None:
+    """Give the copy the original's owner, permissions, attributes, access list and times."""
+    if sys.platform != "win32":
+        for uid, gid in ((stat.st_uid, stat.st_gid), (-1, stat.st_gid)):
+            with contextlib.suppress(OSError):
+                os.chown(copy, uid, gid)
+                break
+    shutil.copystat(real, copy)
+    if sys.platform == "darwin":
+        import ctypes
+
+        access_list_and_attributes = 1 << 0 | 1 << 2  # copyfile(3)'s COPYFILE_ACL | COPYFILE_XATTR
+        ctypes.CDLL(None).copyfile(os.fsencode(real), os.fsencode(copy), None, access_list_and_attributes)
+    later = {Mtime.NOW: time.time_ns(), Mtime.KEEP: stat.st_mtime_ns, Mtime.BUMP: stat.st_mtime_ns + 2_000_000_000}
+    os.utime(copy, ns=(stat.st_atime_ns, later[mtime]))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, on systems where folders can be synced."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def litter_name(name: str) -> str:
+    """A hidden name for a copy, at most 255 bytes long, ending like the original's for those who go by suffixes."""
+    stem, suffix = os.path.splitext(name)
+    end = f".mtag-{secrets.token_hex(4)}{suffix if len(os.fsencode(suffix)) < 16 else ''}"
+    room = NAME_BYTES - len(os.fsencode(f".{end}"))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return f".{stem}{end}"
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file name is that of a copy, in use or left behind by a killed process."""
+    return LITTER.fullmatch(name) is not None
+
+
+def remove_litter(folder: Path) -> int:
+    """Delete copies that killed processes left in a folder, and none that a living one works on.
+
+    Returns
+    -------
+    How many were deleted.
+
+    Raises
+    ------
+    FileError
+        permission, where the folder cannot be read.
+    """
+    with explained(folder), os.scandir(folder) as entries:
+        names = [entry.path for entry in entries if is_litter(entry.name) and entry.is_file(follow_symlinks=False)]
+    return sum(_remove_if_abandoned(Path(name)) for name in names)
+
+
+def _remove_if_abandoned(copy: Path) -> bool:
+    try:
+        with copy.open("r+b") as file:
+            if not _lock(file) and time.time() - copy.stat().st_mtime < LITTER_SECONDS:
+                return False
+            if sys.platform != "win32":
+                copy.unlink()
+        if sys.platform == "win32":
+            copy.unlink()  # fails where another process has the file open
+    except OSError:
+        return False
+    return True
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Mark a copy as in use until it is closed; whether nobody else had."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""APEv2 tags at the end of Monkey's Audio, WavPack and Musepack files."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mtag.atomic import Patch
+from mtag.tagfile.items import Container, Dialect, Item, Items, Malformed, read_at, size_of
+
+MAGIC = b"APETAGEX"
+HEAD = struct.Struct("<8sIIII8s")  # magic, version, size of items and footer, number of items, flags, reserved
+VERSION = 2000
+HAS_HEADER, IS_HEADER = 1 << 31, 1 << 29  # flags of a tag
+KIND = 6  # bits of an item's flags; 0 there is text
+KEY = re.compile(rb"[\x20-\x7e]{2,255}")
+V1_BYTES = 128  # length of an ID3v1 tag
+
+
+class ApeItems(Dialect):
+    """Items `key: value`, each key once, several values null-separated."""
+
+    @property
+    def name(self) -> str:
+        """The row of `KEYS`."""
+        return "ape"
+
+    def values(self, item: Item) -> tuple[str, ...]:
+        """The texts between nulls."""
+        return tuple(_split(item.raw)[2].decode("utf-8", "replace").split("\0"))
+
+    def with_values(self, item: Item, values: tuple[str, ...]) -> Item:
+        """Keep flags and the spelling of the key."""
+        flags, key, _ = _split(item.raw)
+        return _item(flags, key, values)
+
+    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
+        """One item with all of them."""
+        if not names:
+            return ()
+        return (self.with_values(like, names) if like else _item(0, b"Genre", names),)
+
+    def comment(self, line: str, others: Items) -> Item:
+        """An item with one value."""
+        return _item(0, b"Comment", (line,))
+
+    def add_comment(self, items: Items, line: str, at: int) -> Items:
+        """Add a value to the comment that there is, as a key may stand only once."""
+        for index, item in enumerate(items):
+            if item.key == self.keys.comment:
+                return (*items[:index], self.with_values(item, (*self.values(item), line)), *items[index + 1 :])
+        return super().add_comment(items, line, at)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a tag lies, header and footer included."""
+
+    start: int
+    stop: int
+
+
+class Ape(Container):
+    """A file with an APEv2 tag at its end, or none; tags of other kinds around it stay as they are."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        """Read the tag."""
+        self.name = name
+        self.dialect = ApeItems()
+        size = size_of(file)
+        has_v1 = size >= V1_BYTES and read_at(file, size - V1_BYTES, 3) == b"TAG"
+        stop = size - V1_BYTES * has_v1
+        self.span, self.version, self.has_header = Span(stop, stop), VERSION, True
+        footer = read_at(file, stop - HEAD.size, HEAD.size) if stop >= HEAD.size else b""
+        if footer.startswith(MAGIC):
+            self._read(file, footer, stop)
+        elif footer.endswith((b"LYRICS200", b"LYRICSEND")):
+            raise Malformed("it ends with a Lyrics3 tag, behind which an APEv2 tag cannot be told")
+
+    def _read(self, file: BinaryIO, footer: bytes, stop: int) -> None:
+        _, self.version, size, n_items, flags, _ = HEAD.unpack(footer)
+        self.has_header = bool(flags & HAS_HEADER)
+        if size < HEAD.size or flags & IS_HEADER:
+            raise Malformed("the footer of its APEv2 tag makes no sense")
+        self.span = Span(stop - size - HEAD.size * self.has_header, stop)
+        if self.has_header and read_at(file, self.span.start, len(MAGIC)) != MAGIC:
+            raise Malformed("its APEv2 tag does not begin where its footer says")
+        data = read_at(file, stop - size, size - HEAD.size)
+        items = []
+        while data:
+            flags, key, value = _split(data)
+            length = 8 + len(key) + 1 + len(value)
+            name = key.decode("ascii").upper()
+            items.append(Item(f"{name}:?" if flags & KIND else name, data[:length]))
+            data = data[length:]
+        if len(items) != n_items:
+            raise Malformed("its APEv2 tag does not hold the items that it counts")
+        self.items = tuple(items)
+
+    def rewrite(self, items: Items | None) -> list[Patch]:
+        """Put a tag in the place of the old one, or to the end, before an ID3v1 tag."""
+        start, stop = self.span.start, self.span.stop
+        if items is None:
+            return [Patch(start, stop, b"")]
+        body = b"".join(item.raw for item in items)
+        header, footer = (
+            HEAD.pack(MAGIC, self.version, len(body) + HEAD.size, len(items), flags, b"")
+            for flags in (HAS_HEADER | IS_HEADER, HAS_HEADER * self.has_header)
+        )
+        return [Patch(start, stop, header * self.has_header + body + footer)]
+
+
+def _split(data: bytes) -> tuple[int, bytes, bytes]:
+    """Flags, key and value of the item that begins here."""
+    end = data.find(b"\0", 8, 8 + 256)
+    if end < 0 or not KEY.fullmatch(data[8:end]):
+        raise Malformed("an item of its APEv2 tag has no valid key")
+    size, flags = struct.unpack_from("<II", data)
+    value = data[end + 1 : end + 1 + size]
+    if len(value) < size:
+        raise Malformed("an item of its APEv2 tag runs past the tag's end")
+    return flags, data[8:end], value
+
+
+def _item(flags: int, key: bytes, values: tuple[str, ...]) -> Item:
+    value = "\0".join(values).encode()
+    raw = struct.pack("<II", len(value), flags) + key + b"\0" + value
+    return Item(key.decode("ascii").upper(), raw)

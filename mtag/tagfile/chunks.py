@@ -1,0 +1,126 @@
+"""WAV, AIFF and DSF files, which keep an ID3 tag among their chunks."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from mtag.atomic import Patch
+from mtag.tagfile import id3
+from mtag.tagfile.fields import Fields
+from mtag.tagfile.items import Items, Malformed, read_at, size_of
+
+
+class Chunk(NamedTuple):
+    """Where a chunk lies."""
+
+    name: bytes
+    start: int
+    content: int
+    size: int  # of the content in bytes, without the byte that may fill it up to an even number
+
+    @property
+    def stop(self) -> int:
+        """Where the next chunk begins."""
+        return self.content + self.size + self.size % 2
+
+
+class Form(NamedTuple):
+    """What sets RIFF and IFF apart."""
+
+    name: str
+    head: str  # struct format of a chunk's head
+    tag_names: tuple[bytes, ...]  # of the chunk with the tag; the first one is for new ones
+
+
+RIFF = Form("a WAV file", "<4sI", (b"id3 ", b"ID3 "))
+IFF = Form("an AIFF file", ">4sI", (b"ID3 ", b"id3 "))
+
+
+class Chunks(id3.ID3Container):
+    """A WAV or AIFF file."""
+
+    def __init__(self, file: BinaryIO, form: Form) -> None:
+        """Walk the chunks and read the tag."""
+        self.name, self.form = form.name, form
+        size = size_of(file)
+        _, root = struct.unpack(form.head, read_at(file, 0, 8))
+        self.stop = 8 + root
+        if self.stop > size + 1:  # the last chunk's filling byte is forgotten by some programs
+            raise Malformed(f"it is {form.name} whose header speaks of more than there is")
+        chunks = list(_chunks(file, form.head, 12, self.stop))
+        self.end = chunks[-1].stop if chunks else 12
+        self.missing = max(0, self.end - size)
+        if self.missing > 1:
+            raise Malformed(f"it is {form.name} whose chunks run past its end")
+        self.chunk = next((chunk for chunk in chunks if chunk.name in form.tag_names), None)
+        tag = self.chunk and id3.read_tag(file, self.chunk.content)
+        self.take(tag)
+        if self.chunk:
+            behind = self.chunk.size - self.room
+            if not tag or behind < 0 or read_at(file, self.chunk.content + self.room, behind).strip(b"\0"):
+                raise Malformed("its ID3 chunk does not hold an ID3 tag and nothing else")
+            self.room = self.chunk.size
+        self.shown = _info(file, chunks) if form is RIFF else Fields()
+
+    def rewrite(self, items: Items | None) -> list[Patch]:
+        """Replace the chunk, or add one behind all others."""
+        name, filling = self.form.tag_names[0], bytes(self.missing)
+        start = stop = self.end - self.missing
+        if self.chunk:
+            name, filling = self.chunk.name, b""
+            start, stop = self.chunk.start, min(self.chunk.stop, stop)
+        chunk = b""
+        if items is not None:
+            data = self.render(items)
+            chunk = struct.pack(self.form.head, name, len(data)) + data + bytes(len(data) % 2)
+        total = max(self.stop, self.end) - self.missing + len(filling + chunk) - (stop - start)
+        return [Patch(4, 8, struct.pack(self.form.head[0] + "I", total - 8)), Patch(start, stop, filling + chunk)]
+
+
+def _chunks(file: BinaryIO, head: str, start: int, stop: int) -> Iterator[Chunk]:
+    while stop - start >= 8:
+        name, size = struct.unpack(head, read_at(file, start, 8))
+        chunk = Chunk(name, start, start + 8, size)
+        if chunk.content + size > stop:
+            raise Malformed(f"its chunk at byte {start} runs past the end")
+        yield chunk
+        start = chunk.stop
+
+
+def _info(file: BinaryIO, chunks: list[Chunk]) -> Fields:
+    """Genre and comment in the INFO list, the older tag of WAV files."""
+    found: dict[bytes, tuple[str, ...]] = {}
+    for chunk in chunks:
+        if chunk.name == b"LIST" and chunk.size >= 4 and read_at(file, chunk.content, 4) == b"INFO":
+            with contextlib.suppress(Malformed):  # it is only looked at
+                for part in _chunks(file, RIFF.head, chunk.content + 4, chunk.content + chunk.size):
+                    text = read_at(file, part.content, part.size).rstrip(b"\0").decode("utf-8", "replace").strip()
+                    found.setdefault(part.name, (text,) if text else ())
+    return Fields(found.get(b"IGNR", ()), found.get(b"ICMT", ()))
+
+
+class Dsf(id3.ID3Container):
+    """A DSF file, whose head says where its tag lies: at the very end."""
+
+    name = "a DSF file"
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Follow the pointer to the tag."""
+        self.size = size_of(file)
+        head_size, total, pointer = struct.unpack_from("<QQQ", read_at(file, 0, 28), 4)
+        if head_size != 28 or total != self.size or pointer > self.size:
+            raise Malformed("it is a DSF file whose head does not fit its length")
+        self.start = pointer or self.size
+        tag = id3.read_tag(file, pointer) if pointer else None
+        if pointer and (not tag or pointer + tag.size > self.size):
+            raise Malformed("its head points to an ID3 tag that is not there")
+        self.take(tag)
+
+    def rewrite(self, items: Items | None) -> list[Patch]:
+        """Replace the tag and correct the head."""
+        data = self.render(items)
+        head = struct.pack("<QQ", self.size + len(data) - self.room, self.start if data else 0)
+        return [Patch(12, 28, head), Patch(self.start, self.start + self.room, data)]

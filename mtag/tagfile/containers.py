@@ -1,0 +1,106 @@
+"""What kind of file lies under a name: told by its content, whatever its suffix says."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from mtag.atomic import explained
+from mtag.errors import FailureKind, FileError
+from mtag.tagfile import asf, id3
+from mtag.tagfile.ape import Ape
+from mtag.tagfile.chunks import IFF, RIFF, Chunks, Dsf
+from mtag.tagfile.flac import Flac
+from mtag.tagfile.items import Container, Malformed, size_of
+from mtag.tagfile.mp4 import MP4
+from mtag.tagfile.mpeg import FrontID3, is_stream
+from mtag.tagfile.ogg import Ogg
+
+HEAD_BYTES = 16  # enough to know a container
+APE_KINDS = {
+    b"MAC ": "a Monkey's Audio file",
+    b"wvpk": "a WavPack file",
+    b"MPCK": "a Musepack file",
+    b"MP+": "a Musepack file",
+}
+
+
+def open_container(file: BinaryIO) -> Container | None:
+    """Read the tag of an open file.
+
+    Returns
+    -------
+    The container, None when the content is no audio in a known one.
+
+    Raises
+    ------
+    Malformed
+        The container or its tag is damaged.
+    """
+    start = _behind_id3(file)
+    file.seek(start)
+    head = file.read(HEAD_BYTES)
+    if head.startswith(b"fLaC"):
+        return Flac(file, start)
+    for magic, name in APE_KINDS.items():
+        if head.startswith(magic):
+            return Ape(file, name)
+    if start == 0:
+        for matches, container in (
+            (head.startswith(b"OggS"), Ogg),
+            (head[4:8] in (b"ftyp", b"moov"), MP4),
+            (head == asf.HEADER, asf.ASF),
+            (head.startswith(b"DSD "), Dsf),
+            (head.startswith(b"RIFF") and head[8:12] == b"WAVE", lambda file: Chunks(file, RIFF)),
+            (head.startswith(b"FORM") and head[8:12] in (b"AIFF", b"AIFC"), lambda file: Chunks(file, IFF)),
+        ):
+            if matches:
+                return container(file)
+    return FrontID3(file) if is_stream(file, start) else None
+
+
+def _behind_id3(file: BinaryIO) -> int:
+    """Where the content begins, ID3 tags before it left aside."""
+    start = 0
+    while size := id3.tag_size(file, start):
+        start += size
+    if start > size_of(file):
+        raise Malformed("its ID3 tag runs past the end of the file")
+    return start
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Container]:
+    """Open a file and read its tag.
+
+    Raises
+    ------
+    FileError
+        unsupported, tag-parse, permission.
+    """
+    with explained(path), path.open("rb") as file:
+        yield read(path, file)
+
+
+def read(path: Path, file: BinaryIO) -> Container:
+    """Read the tag of an open file, as `open_container`, with errors that tell the path."""
+    if size_of(file) == 0:
+        raise FileError(path, FailureKind.UNSUPPORTED, "is empty")
+    with parsed(path):
+        container = open_container(file)
+    if container is None:
+        raise FileError(path, FailureKind.UNSUPPORTED, "is no audio file of a kind that can be tagged")
+    return container
+
+
+@contextlib.contextmanager
+def parsed(path: Path) -> Iterator[None]:
+    """Turn what parsers raise inside the block into `FileError`."""
+    try:
+        yield
+    except (Malformed, struct.error, IndexError, OverflowError) as error:
+        reason = str(error) if isinstance(error, Malformed) else "its structure makes no sense"
+        raise FileError(path, FailureKind.TAG_PARSE, f"cannot be tagged: {reason}") from error

@@ -1,0 +1,79 @@
+"""One edit of one file: which bytes change, and whether the edited copy may take the file's place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from mtag.atomic import Patch
+from mtag.errors import FailureKind, FileError
+from mtag.tagfile.containers import opened, parsed, read
+from mtag.tagfile.fields import Fields, agree, own_lines
+from mtag.tagfile.items import Container, Items, fields_of
+from mtag.tagfile.witness import Testimony, hear
+
+Digest = Callable[[Path], str]  # identifies the audio in a file, whatever its tag
+Change = Callable[[Container], "Items | None"]  # gives the items that a file is to have, None for no tag at all
+
+
+class Edit:
+    """Gives a file's tag other items.
+
+    Parameters
+    ----------
+    path
+        The file.
+    change
+        Gives the new items.
+    digest
+        Identifies the audio.
+    fields
+        How the copy has to read, for mtag and for mutagen; None when anything goes that was there before.
+    """
+
+    def __init__(self, path: Path, change: Change, digest: Digest, fields: Fields | None = None) -> None:
+        """Keep the parts; nothing is read yet."""
+        self.path = path
+        self.change = change
+        self.digest = digest
+        self.fields = fields
+
+    def patches(self, file: BinaryIO) -> list[Patch]:
+        """Say which bytes of the open file are to change; none when its items are as they should be."""
+        self.old = read(self.path, file)
+        with parsed(self.path):
+            self.items = self.change(self.old)
+            self.before = fields_of(self.old)
+            return [] if self.items == self.old.items else self.old.rewrite(self.items)
+
+    def check(self, copy: Path) -> None:
+        """Raise FileError unless the copy differs from the file in what was to change, and in nothing else."""
+        try:
+            with opened(copy) as new:
+                self._check_items(new)
+                if self.digest(copy) != self.digest(self.path):
+                    raise self._refusal("its audio would not have stayed the same")
+                self._check_testimony(hear(self.path, self.old), hear(copy, new))
+        except FileError as error:
+            raise FileError(self.path, error.kind, error.reason) from error
+
+    def _check_items(self, new: Container) -> None:
+        same_kind = new.name == self.old.name and new.dialect.spelling == self.old.dialect.spelling
+        if new.items != self.items or not (same_kind or self.items is None):
+            raise self._refusal("its tag would not have stayed whole")
+        if self.fields is not None and not agree(fields_of(new), self.fields):
+            raise self._refusal("its tag cannot hold these genres or this comment")
+
+    def _check_testimony(self, before: Testimony, after: Testimony) -> None:
+        removed, added = set(before.rest) - set(after.rest), set(after.rest) - set(before.rest)
+        if (removed and self.items is not None) or (added and self.old.items is not None):
+            raise self._refusal("another program would have read other fields differently")
+        if self.fields is None:
+            return
+        genres = self.fields.genres if self.fields.genres != self.before.genres else ()
+        if not after.confirms(genres, own_lines(self.fields)):
+            raise self._refusal("another program would not have read the new genres or comment")
+
+    def _refusal(self, reason: str) -> FileError:
+        return FileError(self.path, FailureKind.TAG_PARSE, f"was left as it is: {reason}")

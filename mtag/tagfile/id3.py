@@ -1,0 +1,340 @@
+"""ID3v2.2, 2.3 and 2.4 tags, frame by frame; the version found is kept and foreign frames are never respelt."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mtag.tagfile.fields import SEPARATOR, Fields, genre_names, genre_text, is_ours
+from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
+
+HEADER_BYTES = 10
+FRAME_IDS = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
+ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")  # by the byte that begins a text
+KNOWN = (b"\0", b"\1", b"\2", b"\3")  # those bytes
+OWN_DESCRIPTION = re.compile(r"(mtag( \d+)?)?")  # of the comments that mtag reads as the user's or its own
+LANGUAGE = b"eng"
+
+# A file without any tag gets ID3v2.4 in UTF-8: it alone has several genres, servers and players of the last fifteen
+# years read it, and mtag's own words are ASCII, which even older ones show.
+NEW_VERSION = 4
+
+
+@dataclass(frozen=True)
+class ID3(Dialect):
+    """One version of ID3v2, and the habits of the tag it was found in."""
+
+    version: int = NEW_VERSION  # 2, 3 or 4
+    plain_sizes: bool = False  # 2.4 with frame sizes of eight bits a byte, as old iTunes wrote them
+    unsynchronised: bool = False  # no byte FF is followed by one that could look like audio
+
+    @property
+    def name(self) -> str:
+        """The row of `KEYS`."""
+        return f"id3v2.{self.version}"
+
+    @property
+    def spelling(self) -> str:
+        """Everything that decides how frames are spelt."""
+        return self.name + " plain" * self.plain_sizes + " unsynchronised" * self.unsynchronised
+
+    @property
+    def head(self) -> int:
+        """Length of a frame's header in bytes."""
+        return 6 if self.version == 2 else 10
+
+    def values(self, item: Item) -> tuple[str, ...]:
+        """Texts of a frame; genre codes are spelt out."""
+        body = self.body(item.raw)
+        if item.key == self.keys.comment:
+            return _comment(body)[2]
+        texts = _texts(body[:1], body[1:])
+        if self.version < 4:
+            texts = tuple(part.strip() for text in texts for part in text.split(SEPARATOR))
+        return tuple(genre for text in texts for genre in genre_names(text))
+
+    def with_values(self, item: Item, values: tuple[str, ...]) -> Item:
+        """Spell a comment anew in its own language and under its own description."""
+        language, description, _ = _comment(self.body(item.raw))
+        return self._comment_frame(language, description, values)
+
+    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
+        """One frame; its names are null-separated in 2.4 and joined before."""
+        separator = "\0" if self.version == 4 else SEPARATOR
+        text = separator.join(map(genre_text, names))
+        return (self.item(self.keys.genre, self._encode(text)),) if names else ()
+
+    def comment(self, line: str, others: Items) -> Item:
+        """A frame without description, or with "mtag" for one where somebody else's has none."""
+        taken = {_comment(self.body(item.raw))[1] for item in others if item.key == self.keys.comment}
+        names = itertools.chain(("", "mtag"), (f"mtag {n}" for n in itertools.count(2)))
+        return self._comment_frame(LANGUAGE, next(name for name in names if name not in taken), (line,))
+
+    def _comment_frame(self, language: bytes, description: str, values: tuple[str, ...]) -> Item:
+        text = self._encode(f"{description}\0" + "\0".join(values))
+        if text[0] == 1:  # each text in UTF-16 has its own byte order mark
+            text = b"\1" + "\0".join(f"\ufeff{part}" for part in (description, *values)).encode("utf-16-le")
+        return self.item(self.keys.comment, text[:1] + language + text[1:])
+
+    def _encode(self, text: str) -> bytes:
+        if self.version == 4:
+            return b"\3" + text.encode()
+        if text.isascii():
+            return b"\0" + text.encode("ascii")
+        return b"\1" + f"\ufeff{text}".encode("utf-16-le")
+
+    def item(self, name: str, body: bytes) -> Item:
+        """A new frame."""
+        size = len(body)
+        if self.version == 2:
+            raw = name.encode() + size.to_bytes(3, "big") + body
+        else:
+            width = size.to_bytes(4, "big") if self.version == 3 or self.plain_sizes else _syncsafe(size)
+            raw = name.encode() + width + b"\0\0" + body
+        return Item(self._key(raw), raw)
+
+    def adopt(self, item: Item, spelling: str) -> Item:
+        """Respell a frame from another version of ID3v2."""
+        name, *habits = spelling.split()
+        if spelling == self.spelling or not name.startswith("id3v2."):
+            return super().adopt(item, spelling)
+        old = ID3(int(name[-1]), "plain" in habits, "unsynchronised" in habits)
+        if item.key == old.keys.comment:
+            language, description, values = _comment(old.body(item.raw))
+            return self._comment_frame(language, description, values)
+        names = old.values(item)
+        return self.genres(names, None)[0] if names else self.item(self.keys.genre, self._encode(""))
+
+    def split(self, data: bytes) -> Items:
+        """Cut a tag's body into frames; what follows them has to be padding."""
+        ids = FRAME_IDS[min(self.version, 3)]
+        frames, start = [], 0
+        while start + self.head <= len(data) and data[start]:
+            size = self._size(data[start : start + self.head])
+            stop = start + self.head + size
+            if not ids.match(data, start) or stop > len(data):
+                raise Malformed(f"its ID3 tag has no whole frame at byte {start} of its body")
+            raw = bytes(data[start:stop])
+            frames.append(Item(self._key(raw), raw))
+            start = stop
+        if data[start:].strip(b"\0"):
+            raise Malformed(
+                f"its ID3 tag has something other than padding behind its frames, at byte {start} of its body"
+            )
+        return tuple(frames)
+
+    def _size(self, header: bytes) -> int:
+        if self.version == 2:
+            return int.from_bytes(header[3:6], "big")
+        size = header[4:8]
+        return int.from_bytes(size, "big") if self.version == 3 or self.plain_sizes else _from_syncsafe(size)
+
+    def _key(self, raw: bytes) -> str:
+        name = raw[: 3 if self.version == 2 else 4].decode("latin-1")
+        if name != self.keys.comment:
+            return name
+        try:
+            description = _comment(self.body(raw))[1]
+        except Malformed:
+            return f"{name}:?"  # nobody can show it, so it is nobody's comment
+        return name if OWN_DESCRIPTION.fullmatch(description) else f"{name}:{description}"
+
+    def body(self, raw: bytes) -> bytes:
+        """A frame's content, unpacked."""
+        data = raw[self.head :]
+        if self.version == 2:
+            return data
+        flags = raw[9]
+        if flags & (0x40 if self.version == 3 else 0x04):
+            raise Malformed("a frame of its ID3 tag is encrypted")
+        packed = bool(flags & (0x80 if self.version == 3 else 0x08))
+        if self.version == 3:
+            data = data[4 * packed + bool(flags & 0x20) :]
+        else:
+            data = data[bool(flags & 0x40) + 4 * (packed or flags & 0x01) :]
+            if flags & 0x02 or self.unsynchronised:
+                data = _synchronise(data)
+        return _unpack(data) if packed else data
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag as it was found."""
+
+    dialect: ID3
+    items: Items
+    size: int  # bytes in the file, header and footer included
+
+
+class ID3Container(Container):
+    """A file that has an ID3v2 tag somewhere, or room for one."""
+
+    dialect: ID3
+    room: int  # bytes that the tag takes up now
+
+    def take(self, tag: Tag | None) -> None:
+        """Note the tag that was found, or that there is none."""
+        self.dialect = tag.dialect if tag else ID3()
+        self.items = tag.items if tag else None
+        self.room = tag.size if tag else 0
+
+    def render(self, items: Items | None) -> bytes:
+        """Spell a tag that fits into the room of the old one if it can; nothing at all for None."""
+        return b"" if items is None else render(self.dialect, items, self.room)
+
+
+def read_tag(file: BinaryIO, start: int = 0) -> Tag | None:
+    """Read the tag that begins at an offset, None where none does."""
+    size = tag_size(file, start)
+    if not size:
+        return None
+    header = read_at(file, start, HEADER_BYTES)
+    version, flags = header[3], header[5]
+    if version not in (2, 3, 4) or (version == 2 and flags & 0x40):
+        raise Malformed(f"its tag is ID3v2.{version} with flags {flags:02x}, which is not known")
+    data = read_at(file, start + HEADER_BYTES, _from_syncsafe(header[6:10]))
+    unsynchronised = bool(flags & 0x80)
+    if unsynchronised and version < 4:
+        data = _synchronise(data)
+    if flags & 0x40:
+        data = data[_extended_header_size(version, data) :]
+    dialect = ID3(version, unsynchronised=unsynchronised)
+    try:
+        return Tag(dialect, dialect.split(data), size)
+    except Malformed:
+        if version < 4:
+            raise
+        dialect = ID3(version, True, unsynchronised)
+        return Tag(dialect, dialect.split(data), size)
+
+
+def tag_size(file: BinaryIO, start: int = 0) -> int:
+    """Length in bytes of the tag that begins at an offset, 0 where none does."""
+    if start + HEADER_BYTES > size_of(file):
+        return 0
+    header = read_at(file, start, HEADER_BYTES)
+    if header[:3] != b"ID3":
+        return 0
+    footer = HEADER_BYTES if header[3] == 4 and header[5] & 0x10 else 0
+    return HEADER_BYTES + _from_syncsafe(header[6:10]) + footer
+
+
+def render(dialect: ID3, items: Items, room: int) -> bytes:
+    """Spell a whole tag, padded to fill the room there was, or with new padding where that is too little.
+
+    The extended header and the footer go: both only describe the tag (a checksum, a copy of the header), and the
+    description would no longer hold.
+    """
+    body = b"".join(item.raw for item in items)
+    if dialect.unsynchronised and dialect.version < 4:
+        body = _unsynchronise(body)
+    if HEADER_BYTES + len(body) > room:
+        room = HEADER_BYTES + len(body) + PADDING_BYTES
+    padding = bytes(room - HEADER_BYTES - len(body))
+    flags = 0x80 if dialect.unsynchronised else 0
+    return bytes((*b"ID3", dialect.version, 0, flags)) + _syncsafe(room - HEADER_BYTES) + body + padding
+
+
+def from_v1(v1: bytes) -> Items:
+    """ID3v2.4 frames that say what a tag of 128 bytes at the file's end says, in its very bytes.
+
+    Players that find a new tag look at the old one no more, so it has to bring the title and the rest along.
+    """
+    numbered = v1[125] == 0 != v1[126]
+    texts = {
+        "TIT2": v1[3:33],
+        "TPE1": v1[33:63],
+        "TALB": v1[63:93],
+        "TDRC": v1[93:97],
+        "TRCK": str(v1[126]).encode() if numbered else b"",
+        "TCON": "".join(_v1_genre(v1)).encode(),
+    }
+    dialect = ID3(4)
+    cut = {name: text.split(b"\0")[0].rstrip() for name, text in texts.items()}
+    frames = [dialect.item(name, b"\0" + text) for name, text in cut.items() if text]
+    comment = _v1_comment(v1)
+    return (*frames, dialect.item("COMM", b"\0" + LANGUAGE + b"\0" + comment)) if comment else tuple(frames)
+
+
+def fields_of_v1(v1: bytes) -> Fields:
+    """What players show of a tag of 128 bytes where there is no better one."""
+    comment = _v1_comment(v1).decode("latin-1")
+    return Fields(_v1_genre(v1), (comment,) if comment and not is_ours(comment) else ())
+
+
+def _v1_genre(v1: bytes) -> tuple[str, ...]:
+    return tuple(name for name in genre_names(str(v1[127])) if not name.isdigit())
+
+
+def _v1_comment(v1: bytes) -> bytes:
+    return v1[97:127].split(b"\0")[0].rstrip()
+
+
+def _comment(body: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+    """Language, description and texts of a comment frame."""
+    encoding, language, data = body[:1], body[1:4], body[4:]
+    wide = encoding in (b"\1", b"\2")
+    if encoding not in KNOWN:
+        raise Malformed("a comment of its ID3 tag has an unknown encoding")
+    end = next((i for i in range(0, len(data) - wide, 1 + wide) if not any(data[i : i + 1 + wide])), None)
+    if end is None:
+        raise Malformed("a comment of its ID3 tag has no end of description")
+    description = "".join(_texts(encoding, data[:end]))
+    return language, description, _texts(encoding, data[end + 1 + wide :])
+
+
+def _texts(encoding: bytes, data: bytes) -> tuple[str, ...]:
+    """Decode null-separated texts; none at all where the encoding is not known."""
+    if encoding not in KNOWN:
+        return ()
+    if encoding == b"\1" and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        data = b"\xff\xfe" + data
+    text = data.decode(ENCODINGS[encoding[0]], "replace")
+    if encoding in (b"\1", b"\2") and len(data) % 2:
+        text = text.removesuffix("\ufffd")  # half a terminator
+    texts = tuple(part.removeprefix("\ufeff") for part in text.split("\0"))
+    return texts[:-1] if texts[-1] == "" else texts
+
+
+def _extended_header_size(version: int, data: bytes) -> int:
+    if FRAME_IDS[3].match(data):
+        return 0  # some programs announce one and write none
+    size = _from_syncsafe(data[:4]) if version == 4 else 4 + int.from_bytes(data[:4], "big")
+    if not 6 <= size <= len(data):
+        raise Malformed("the extended header of its ID3 tag has an impossible size")
+    return size
+
+
+def _unpack(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, 1 << 20)
+    except zlib.error as error:
+        raise Malformed("a packed frame of its ID3 tag cannot be unpacked") from error
+
+
+def _synchronise(data: bytes) -> bytes:
+    """Undo unsynchronisation; data that was never treated, for all its flag, stays as it is."""
+    if re.search(rb"\xff[\xe0-\xff]", data):
+        return data
+    return data.replace(b"\xff\0", b"\xff")
+
+
+def _unsynchronise(data: bytes) -> bytes:
+    return re.sub(rb"\xff(?=[\xe0-\xff\0]|\Z)", b"\xff\0", data)
+
+
+def _syncsafe(number: int) -> bytes:
+    """Spell a number in four bytes of seven bits."""
+    if number >= 1 << 28:
+        raise Malformed("its ID3 tag would grow beyond 256 MB")
+    return bytes(number >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+def _from_syncsafe(data: bytes) -> int:
+    """Read a number in bytes of seven bits."""
+    if len(data) < 4 or max(data) > 0x7F:
+        raise Malformed("a size in its ID3 tag is not made of seven-bit bytes")
+    return data[0] << 21 | data[1] << 14 | data[2] << 7 | data[3]

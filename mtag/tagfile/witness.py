@@ -1,0 +1,141 @@
+"""Mutagen as an independent witness: what another program reads in a file before and after mtag writes to it.
+
+Mutagen is wrapped here (and in `fields`, for its list of ID3's genres) and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mtag.errors import FailureKind, FileError
+from mtag.tagfile.fields import SEPARATOR, genre_names
+from mtag.tagfile.items import KEYS, Container, Keys
+from mtag.tagfile.mp4 import OWN_NAME
+
+if TYPE_CHECKING:
+    from mutagen import FileType
+
+READERS = {
+    "an MPEG audio stream": "id3.ID3",
+    "a WAV file": "wave.WAVE",
+    "an AIFF file": "aiff.AIFF",
+    "a DSF file": "dsf.DSF",
+    "a FLAC file": "flac.FLAC",
+    "an Ogg Vorbis file": "oggvorbis.OggVorbis",
+    "an Ogg Opus file": "oggopus.OggOpus",
+    "an Ogg Speex file": "oggspeex.OggSpeex",
+    "an Ogg FLAC file": "oggflac.OggFLAC",
+    "an MP4 file": "mp4.MP4",
+    "an ASF file": "asf.ASF",
+    "a Monkey's Audio file": "apev2.APEv2",
+    "a WavPack file": "apev2.APEv2",
+    "a Musepack file": "apev2.APEv2",
+}
+AS_STORED = {"translate": False, "load_v1": False}  # how ID3 tags are to be loaded
+OWN_KEY = ":".join(("----", *OWN_NAME))  # of mtag's freeform atom in MP4 files
+
+UNNAMED = re.compile(r"^unknown\d+$")  # what mutagen calls a Vorbis comment without a key, by its index
+
+Entry = tuple[str, Any]  # name and value of a field
+
+
+@dataclass(frozen=True)
+class Testimony:
+    """What mutagen reads."""
+
+    genres: frozenset[str]
+    comments: frozenset[str]
+    rest: tuple[tuple[str, str], ...]  # every other field and picture, by name
+
+    def confirms(self, genres: Iterable[str], comments: Iterable[str]) -> bool:
+        """Whether mutagen reads these, among others."""
+        return self.genres.issuperset(genres) and self.comments.issuperset(comments)
+
+
+def hear(path: Path, container: Container) -> Testimony:
+    """Let mutagen read a file.
+
+    Raises
+    ------
+    FileError
+        tag-parse when mutagen cannot.
+    """
+    keys = KEYS["id3v2.4"] if container.dialect.name.startswith("id3") else container.dialect.keys
+    with path.open("rb") as file:
+        try:
+            return _testimony(_entries(READERS[container.name], file), keys)
+        except Exception as error:  # in damaged files mutagen meets more than its own exceptions
+            reason = f"cannot be tagged: a second reader finds it damaged ({error or type(error).__name__})"
+            raise FileError(path, FailureKind.TAG_PARSE, reason) from error
+
+
+def _testimony(entries: list[Entry], keys: Keys) -> Testimony:
+    genres, comments, rest = set(), set(), []
+    for key, value in entries:
+        if key.upper() == keys.genre.upper():
+            genres.update(_spellings(_text(value)))
+        elif key.upper() == keys.comment.upper() or key == OWN_KEY:
+            comments.add(_text(value))
+        else:
+            rest.append((key, repr(value)))
+    return Testimony(frozenset(genres), frozenset(comments), tuple(sorted(rest)))
+
+
+def _spellings(text: str) -> set[str]:
+    """The names that one stored genre can stand for."""
+    parts = (part.strip() for part in (text, *text.split(SEPARATOR)))
+    return {text, *(name for part in parts for name in genre_names(part))}
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _entries(reader: str, file: BinaryIO) -> list[Entry]:
+    """All that mutagen finds in a file's tag."""
+    from mutagen.apev2 import APENoHeaderError
+    from mutagen.id3 import ID3, ID3NoHeaderError
+
+    module, name = reader.split(".")
+    options = AS_STORED if module in ("id3", "wave", "aiff", "dsf") else {}
+    try:
+        found = getattr(import_module(f"mutagen.{module}"), name)(file, **options)
+    except (APENoHeaderError, ID3NoHeaderError):
+        return []
+    tags: Any = getattr(found, "tags", found)
+    if tags is None:
+        return []
+    if ID3 in type(tags).__mro__:
+        return [*_frames(tags.items()), *(("", raw) for raw in tags.unknown_frames)]
+    if isinstance(tags, list):
+        return [*((UNNAMED.sub("", key), value) for key, value in tags), *_blocks(found)]
+    return [(key, value) for key, values in tags.items() for value in _each(values)]
+
+
+def _frames(frames: Iterable[Entry]) -> list[Entry]:
+    """Frames by their keys; those of the two fields text by text."""
+    entries: list[Entry] = []
+    for key, frame in frames:
+        if frame.FrameID in KEYS["id3v2.4"]:
+            entries += [(frame.FrameID, text) for text in frame.text]
+        else:
+            entries.append((key, frame))
+    return entries
+
+
+def _blocks(found: FileType) -> list[Entry]:
+    """The metadata blocks of a FLAC file but for padding and comments: pictures, seek table, cue sheet and so on."""
+    blocks = getattr(found, "metadata_blocks", ())
+    return [(str(block.code), block.write()) for block in blocks if block.code not in (1, 4)]
+
+
+def _each(values: object) -> list[object]:
+    """The values of a key, one of which may stand alone."""
+    from mutagen.apev2 import APETextValue
+
+    return list(values) if isinstance(values, (list, APETextValue)) else [values]

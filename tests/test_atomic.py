@@ -1,0 +1,392 @@
+"""A file is replaced whole or not at all, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtag import atomic
+from mtag.atomic import HardLinkedError, Mtime, Patch, is_litter, litter_name, remove_litter, rewrite
+from mtag.errors import FailureKind, FileError
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
+OLD, NEW = b"old content", b"new content"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(OLD)
+    return path
+
+
+def become(content: bytes) -> Callable[[BinaryIO], Sequence[Patch]]:
+    """An edit that replaces everything."""
+    return lambda source: [Patch(0, len(source.read()), content)]
+
+
+def accept(copy: Path) -> None:
+    """A check that finds nothing wrong."""
+
+
+def patches_in(size: int) -> st.SearchStrategy[list[Patch]]:
+    """Patches in order that do not overlap."""
+    offsets = st.lists(st.integers(0, size), min_size=2, max_size=8).map(sorted)
+    stretches = offsets.map(lambda ends: list(zip(ends[::2], ends[1::2], strict=False)))
+    return stretches.flatmap(
+        lambda pairs: st.tuples(
+            *(st.binary(max_size=9).map(lambda data, a=a, b=b: Patch(a, b, data)) for a, b in pairs)
+        )
+    ).map(list)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data(), chunk=st.sampled_from([1, 7, 1 << 20]))
+def test_patches_are_applied_and_all_else_is_copied(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, chunk: int
+) -> None:
+    content = data.draw(st.binary(min_size=1, max_size=60))
+    patches = data.draw(patches_in(len(content)))
+    path = tmp_path_factory.mktemp("patched") / "file"
+    path.write_bytes(content)
+    expected = bytearray(content)
+    for patch in sorted(patches, reverse=True):
+        expected[patch.start : patch.stop] = patch.data
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(atomic, "CHUNK_BYTES", chunk)
+        patching.setattr("os.fsync", lambda descriptor: None)
+        rewrite(path, lambda source: patches, accept)
+    assert path.read_bytes() == bytes(expected)
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_long_file_is_copied_by_the_system_or_by_hand_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = random.Random(0).randbytes(3 * atomic.CHUNK_BYTES + 5)
+    patches = [Patch(5, 9, b"longer than it was"), Patch(len(content) - 3, len(content), b"")]
+    path = tmp_path / "long"
+    for function in ("copy_file_range", None):
+        path.write_bytes(content)
+        if function is None and hasattr(os, "copy_file_range"):
+            monkeypatch.setattr(os, "copy_file_range", fail(errno.EXDEV))
+        rewrite(path, lambda source: patches, accept)
+        assert path.read_bytes() == content[:5] + patches[0].data + content[9:-3]
+
+
+def fail(number: int) -> Callable[..., int]:
+    def failing(*arguments: object, **options: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return failing
+
+
+def test_no_patches_no_writing(file: Path) -> None:
+    before = file.stat()
+    assert not rewrite(file, lambda source: [], lambda copy: pytest.fail("nothing to check"))
+    assert file.stat() == before
+
+
+def test_the_check_sees_the_finished_copy_beside_the_untouched_file(file: Path) -> None:
+    def check(copy: Path) -> None:
+        assert copy.parent == file.parent
+        assert is_litter(copy.name)
+        assert copy.suffix == file.suffix
+        assert copy.read_bytes() == NEW
+        assert file.read_bytes() == OLD
+
+    assert rewrite(file, become(NEW), check)
+    assert file.read_bytes() == NEW
+
+
+def test_a_copy_that_is_refused_leaves_no_trace(file: Path) -> None:
+    def check(copy: Path) -> None:
+        raise FileError(file, FailureKind.TAG_PARSE, "is refused")
+
+    before = file.stat()
+    with pytest.raises(FileError, match="refused"):
+        rewrite(file, become(NEW), check)
+    assert (file.read_bytes(), file.stat()) == (OLD, before)
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_an_interrupt_leaves_no_trace(file: Path) -> None:
+    def check(copy: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rewrite(file, become(NEW), check)
+    assert file.read_bytes() == OLD
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("function", ["os.fsync", "os.replace", "shutil.copystat"])
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, FailureKind.NO_SPACE),
+        (getattr(errno, "EDQUOT", errno.ENOSPC), FailureKind.NO_SPACE),
+        (errno.EFBIG, FailureKind.NO_SPACE),
+        (errno.EACCES, FailureKind.PERMISSION),
+        (errno.EROFS, FailureKind.PERMISSION),
+        (errno.EPERM, FailureKind.PERMISSION),
+        (errno.EIO, FailureKind.PERMISSION),
+    ],
+)
+def test_errors_of_the_system_are_told_apart_and_leave_no_trace(
+    file: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int, kind: FailureKind
+) -> None:
+    monkeypatch.setattr(function, fail(number))
+    with pytest.raises(FileError) as caught:
+        rewrite(file, become(NEW), accept)
+    monkeypatch.undo()
+    assert (caught.value.path, caught.value.kind) == (file, kind)
+    assert file.read_bytes() == OLD
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of files")
+def test_a_full_disk_is_told_and_leaves_no_trace(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "song.mp3"
+    path.write_bytes(b"x" * 200_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(FileError) as caught:
+            rewrite(path, lambda source: [Patch(0, 1, b"yy")], accept)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert caught.value.kind is FailureKind.NO_SPACE
+    assert path.read_bytes() == b"x" * 200_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o664, 0o200 | 0o444])
+def test_permissions_and_owner_stay(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    before = file.stat()
+    rewrite(file, become(NEW), accept)
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="only Linux has these functions")
+def test_extended_attributes_stay(file: Path) -> None:
+    try:
+        os.setxattr(file, "user.rating", b"five")
+    except OSError:
+        pytest.skip("this file system keeps no extended attributes")
+    rewrite(file, become(NEW), accept)
+    assert os.getxattr(file, "user.rating") == b"five"
+
+
+@pytest.mark.parametrize("mtime", Mtime)
+def test_the_time_stamp_is_now_or_kept_or_two_seconds_later(file: Path, mtime: Mtime) -> None:
+    old = 1_000_000_000_123_456_700
+    os.utime(file, ns=(old - 5_000_000_000, old))
+    begun = time.time()
+    rewrite(file, become(NEW), accept, mtime=mtime)
+    stat = file.stat()
+    if mtime is Mtime.NOW:
+        assert begun - 2 < stat.st_mtime < time.time() + 2
+    else:
+        assert stat.st_mtime_ns == old + (2_000_000_000 if mtime is Mtime.BUMP else 0)
+    assert stat.st_atime_ns == old - 5_000_000_000
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o400])
+def test_a_write_protected_file_is_left_alone_even_by_root(file: Path, mode: int) -> None:
+    file.chmod(mode)
+    with pytest.raises(FileError, match="write-protected") as caught:
+        rewrite(file, become(NEW), accept)
+    assert caught.value.kind is FailureKind.PERMISSION
+    assert file.read_bytes() == OLD
+    file.chmod(0o644)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_write_protected_folder_is_told(file: Path) -> None:
+    file.parent.chmod(0o555)
+    try:
+        with pytest.raises(FileError) as caught:
+            rewrite(file, become(NEW), accept)
+    finally:
+        file.parent.chmod(0o755)
+    assert caught.value.kind is FailureKind.PERMISSION
+    assert file.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("change", ["content", "time", "replaced"])
+def test_a_file_that_another_program_changes_meanwhile_is_left_to_it(file: Path, change: str) -> None:
+    def check(copy: Path) -> None:
+        if change == "content":
+            file.write_bytes(b"somebody else's content")
+        elif change == "time":
+            os.utime(file, ns=(0, 12345))
+        else:
+            other = file.with_name("other")
+            other.write_bytes(OLD)
+            os.utime(other, ns=(0, file.stat().st_mtime_ns))
+            other.replace(file)
+
+    if os.name == "nt" and change == "replaced":
+        pytest.skip("Windows replaces no open file")
+    with pytest.raises(FileError, match="another program"):
+        rewrite(file, become(NEW), check)
+    assert file.read_bytes() != NEW
+    assert list(file.parent.iterdir()) == [file]
+
+
+@POSIX
+def test_a_symbolic_link_stays_one_and_its_target_is_written(file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    link = folder / "link.mp3"
+    link.symlink_to(file)
+    rewrite(link, become(NEW), accept)
+    assert link.is_symlink()
+    assert file.read_bytes() == NEW
+    assert list(folder.iterdir()) == [link]
+
+
+def test_hard_links_are_refused_or_broken(file: Path) -> None:
+    other = file.with_name("other.mp3")
+    other.hardlink_to(file)
+    with pytest.raises(HardLinkedError) as caught:
+        rewrite(file, become(NEW), accept)
+    assert caught.value.path == file
+    assert file.read_bytes() == OLD
+    rewrite(file, become(NEW), accept, break_links=True)
+    assert (file.read_bytes(), other.read_bytes()) == (NEW, OLD)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "song.mp3",
+        "a" * 251 + ".mp3",
+        "ä" * 125 + ".opus",
+        "no suffix",
+        ".hidden",
+        "x" * 240 + "." + "y" * 14,
+        "new\nline.mp3",
+        "🎵" * 62,
+    ],
+)
+def test_names_of_copies_are_hidden_known_and_short_enough(name: str, tmp_path: Path) -> None:
+    copy = litter_name(name)
+    assert copy.startswith(".")
+    assert is_litter(copy)
+    assert len(os.fsencode(copy)) <= 255
+    assert not is_litter(name)
+    if "." in name[1:]:
+        assert os.path.splitext(copy)[1] == os.path.splitext(name)[1]
+    try:
+        (tmp_path / name).write_bytes(OLD)
+    except OSError:
+        pytest.skip("this file system does not take such a name")
+    rewrite(tmp_path / name, become(NEW), accept)
+    assert (tmp_path / name).read_bytes() == NEW
+
+
+@POSIX
+def test_a_name_that_is_not_utf8_can_be_written_to(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe caf\xe9 " + b"x" * 230 + b".mp3")
+    try:
+        path.write_bytes(OLD)
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    rewrite(path, become(NEW), accept)
+    assert path.read_bytes() == NEW
+
+
+def test_litter_of_killed_processes_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    litter = [tmp_path / litter_name(name) for name in ("a.mp3", "b.flac", "no suffix")]
+    others = [
+        tmp_path / name
+        for name in (".hidden.mp3", "a.mp3", "song.mtag-0123abcd.mp3", ".a.mtag-xyz.mp3", ".a.mtag-0123abcd.b.c")
+    ]
+    for path in (*litter, *others):
+        path.write_bytes(OLD)
+    (tmp_path / litter_name("folder.mp3")).mkdir()
+    assert remove_litter(tmp_path) == 3
+    assert not any(path.exists() for path in litter)
+    assert all(path.read_bytes() == OLD for path in others)
+    assert remove_litter(tmp_path) == 0
+
+
+def test_a_copy_that_a_process_works_on_is_no_litter(file: Path) -> None:
+    removed = []
+    rewrite(file, become(NEW), lambda copy: removed.append(remove_litter(copy.parent)))
+    assert removed == [0]
+    assert file.read_bytes() == NEW
+
+
+def test_litter_in_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileError):
+        remove_litter(tmp_path / "none")
+
+
+def test_where_blocks_can_be_shared_only_the_patches_are_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clone(source: BinaryIO, target: BinaryIO) -> bool:
+        source.seek(0)
+        target.write(source.read())
+        return True
+
+    monkeypatch.setattr(atomic, "_clone", clone)
+    monkeypatch.setattr(atomic, "_copy_stretch", lambda *arguments: pytest.fail("copied once more"))
+    rewrite(file, lambda source: [Patch(0, 3, b"OLD"), Patch(4, 4, b""), Patch(9, 11, b"NT")], accept)
+    assert file.read_bytes() == b"OLD conteNT"
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from mtag.atomic import Patch, rewrite
+
+path = Path(sys.argv[1])
+sizes = [int(size) for size in sys.argv[2].split(",")]
+print("ready", flush=True)
+n = 0
+while True:
+    n += 1
+    content = bytes([n % 250 + 1]) * sizes[n % len(sizes)]
+    rewrite(path, lambda source: [Patch(0, len(source.read()), content)], lambda copy: None)
+"""
+
+
+@POSIX
+def test_a_kill_at_any_instant_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    sizes = (10, 300_000, 2_500_000)
+    path.write_bytes(b"\1" * 10)
+    rng = random.Random(0)
+    for _ in range(12):
+        command = [sys.executable, "-c", KILLED, str(path), ",".join(map(str, sizes))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(rng.random() * 0.1)
+            process.kill()
+        content = path.read_bytes()
+        assert len(content) in sizes
+        assert len(set(content)) == 1
+        remove_litter(tmp_path)
+        assert list(tmp_path.iterdir()) == [path]
