@@ -1,0 +1,119 @@
+"""The command `mtag`: its list of commands, and the boundary where errors become a sentence and an exit code.
+
+A command is a function in a file of the same name in this folder, and a line in `COMMANDS`. Its file is imported
+when the command is run and not before, so that `mtag --help` answers at once.
+"""
+
+# ruff: noqa: ANN401 - the types of typer's base classes lie elsewhere in each of its versions
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from mtag.cli import version
+from mtag.cli.codes import ExitCode
+from mtag.errors import MtagError
+
+COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the function's docstring
+    "scan": "Hear a music library, and write genre and comment into its files.",
+    "predict": "Hear tracks, and show the tags that fit them best.",
+    "bench": "Time the networks, their combinations, and the stages before them.",
+    "eval": "Measure the members and all combinations on labelled tracks.",
+    "train": "Fit networks and combiners, and make a bundle of them.",
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands, each loaded when it is run."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=summary) for name, summary in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the arguments begin with, and put the real one in the place of its summary."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name else None, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an interrupt has its own exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+# Plain help: with rich's panels it would take twice as long to appear.
+_STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+app = typer.Typer(cls=Commands, no_args_is_help=True, **_STYLE)
+
+
+def load_command(name: str) -> Any:
+    """Import a command's file and make its function a command."""
+    holder = typer.Typer(**_STYLE)
+    holder.command(name)(getattr(import_module(f"mtag.cli.{name}"), name))
+    return typer.main.get_command(holder)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mtag {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def mtag(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hear what is in your own music files, and write it where players look: genre and comment."""
+    context.obj = debug
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run mtag and give its exit code: every error ends here, as one sentence on standard error."""
+    try:
+        app(list(arguments), prog_name="mtag")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    except Exception as error:
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        else:
+            typer.echo(f"mtag: {_sentence(error)}", err=True)
+        return ExitCode.NOTHING_DONE
+    return ExitCode.OK
+
+
+def main() -> NoReturn:
+    """Run mtag as a process."""
+    code = run(sys.argv[1:])
+    # After an interrupt threads may still be hearing; they change nothing, and nobody waits for them.
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MtagError):
+        return str(error)
+    return f"stopped by an error of its own ({type(error).__name__}: {error}); `mtag --debug ...` shows where"
+
+
+if __name__ == "__main__":
+    main()

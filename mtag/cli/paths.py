@@ -1,0 +1,28 @@
+"""The files that a person means: paths on the command line, or a list of them on standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from mtag.errors import FileError
+from mtag.walk import find_files
+
+
+def find_named(paths: Sequence[Path], stop: threading.Event) -> list[Path | FileError]:
+    """All audio files under the paths on the command line, as far as the search gets before `stop` is set.
+
+    The path `-` stands for those on standard input: one a line or, where it has NUL bytes, one between any two.
+    """
+    named = [path for given in paths for path in (_listed() if str(given) == "-" else [given])]
+    return list(takewhile(lambda _: not stop.is_set(), find_files(named)))
+
+
+def _listed() -> list[Path]:
+    content = sys.stdin.buffer.read()
+    names = content.split(b"\0") if b"\0" in content else content.replace(b"\r\n", b"\n").split(b"\n")
+    return [Path(os.fsdecode(name)) for name in names if name]

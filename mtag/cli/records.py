@@ -1,0 +1,83 @@
+"""Results as the JSON objects that programs read; their keys are a contract."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mtag.errors import FileError
+from mtag.library import ScanResult, Status, Summary, TagScore
+
+if TYPE_CHECKING:
+    from mtag.catalog import Heard
+
+Record = Mapping[str, Any]
+
+_UNDECODED = re.compile("[\udc80-\udcff]")  # how Python holds a byte of a name that it could not decode
+
+
+def print_record(record: Record) -> None:
+    """Write one line of JSON to standard output: UTF-8, whatever the locale and the names of files."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    typer.echo(line.encode("utf-8", "backslashreplace"), nl=False)
+
+
+def legible(text: Path | str) -> str:
+    r"""Text that is valid UTF-8: bytes of a file's name that are not become `\xff` and the like."""
+    named = _UNDECODED.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", str(text))
+    return named.encode("utf-8", "backslashreplace").decode()
+
+
+def prediction_record(path: Path, heard: Heard | FileError, tags: tuple[TagScore, ...], model: str) -> Record:
+    """What `mtag predict --json` prints of one track."""
+    error = heard if isinstance(heard, FileError) else None
+    return {
+        "path": legible(path),
+        "duration": None if isinstance(heard, FileError) else round(heard.duration, 3),
+        "windows": None if isinstance(heard, FileError) else heard.n_windows,
+        "tags": _tags(tags),
+        "model": model,
+        "error": _error(error),
+    }
+
+
+def result_record(result: ScanResult) -> Record:
+    """What `mtag scan --json` prints of one file."""
+    return {
+        "path": legible(result.path),
+        "status": result.status.value,
+        "genre": [legible(genre) for genre in result.genres],
+        "comment": result.comment and legible(result.comment),
+        "tags": _tags(result.tags),
+        "cached": result.cached,
+        "error": _error(result.error),
+    }
+
+
+def summary_record(summary: Summary, seconds: float, interrupted: bool) -> Record:
+    """The last line of `mtag scan --json`."""
+    numbers: dict[str, Any] = {"files": summary.n_files}
+    numbers.update((status.value, summary.counts[status]) for status in Status)
+    numbers.update(
+        abstained=summary.abstained,
+        failures=dict(summary.failures),
+        heard=summary.heard,
+        heard_seconds=round(summary.heard_seconds, 3),
+        cached=summary.cached,
+        seconds=round(seconds, 3),
+        interrupted=interrupted,
+    )
+    return {"summary": numbers}
+
+
+def _tags(tags: tuple[TagScore, ...]) -> list[Record]:
+    return [{"tag": tag.tag, "score": round(tag.score, 4), "kind": tag.kind.value} for tag in tags]
+
+
+def _error(error: FileError | None) -> Record | None:
+    return {"kind": error.kind.value, "message": legible(error.reason)} if error else None

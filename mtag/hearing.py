@@ -1,0 +1,178 @@
+"""Tracks heard side by side, given back in the order they came."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from mtag.catalog import Heard
+from mtag.errors import FailureKind, FileError, MtagError
+from mtag.predict import predict_file
+from mtag.walk import explain
+
+if TYPE_CHECKING:
+    from mtag.ensemble import Ensemble
+
+LOOK_AHEAD = 8  # tracks per job that may be begun before the first is done: a long one must not hold up the others
+
+
+class StoppedError(Exception):
+    """The track's turn came only after the user had asked to stop."""
+
+
+@dataclass(eq=False)
+class Track:
+    """A file and what is heard, or will be heard, in it."""
+
+    path: Path
+    future: Future[Heard]
+
+
+T = TypeVar("T", bound=Track)
+
+
+class Ears:
+    """Threads that hear, sharing one ensemble; a context manager.
+
+    Decoding, FFT and inference release the interpreter's lock, so each track needs one thread and no more.
+
+    Parameters
+    ----------
+    load
+        Gives the ensemble; called when the first track is to be heard, and never where there is none.
+    jobs
+        Tracks heard at once.
+    stop
+        Once it is set, no further track is begun; those in hand are heard to their end.
+    """
+
+    def __init__(self, load: Callable[[], Ensemble], jobs: int, stop: threading.Event | None = None) -> None:
+        self.limit = jobs * LOOK_AHEAD
+        self.stop = stop or threading.Event()
+        self._load = load
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="mtag-ear")
+
+    def __enter__(self) -> Ears:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an interrupt nobody waits for a long track; otherwise the threads are idle by now.
+        self._pool.shutdown(wait=error is None, cancel_futures=True)
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """The models, loaded when first needed."""
+        return self._load()
+
+    def listen(self, path: Path) -> Future[Heard]:
+        """Begin to hear a file as soon as a thread is free."""
+        return self._pool.submit(self._hear, path, self.ensemble)
+
+    def _hear(self, path: Path, ensemble: Ensemble) -> Heard:
+        if self.stop.is_set():
+            raise StoppedError
+        prediction = predict_file(path, ensemble)
+        return Heard(prediction.scores, prediction.duration, prediction.n_windows)
+
+
+def settled(outcome: Heard | Exception) -> Future[Heard]:
+    """A future whose outcome is known already."""
+    future: Future[Heard] = Future()
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+    return future
+
+
+def in_order(tracks: Iterable[T], limit: int, heard: Callable[[T], None] = lambda track: None) -> Iterator[T]:
+    """Give each track back once it has been heard, in the order they came.
+
+    Parameters
+    ----------
+    tracks
+        Taken one by one, so that no more than `limit` are under way.
+    limit
+        Tracks that may be begun before the first of them is done.
+    heard
+        Called once for each track, in the caller's thread, as soon as it has been heard: before its turn, maybe.
+    """
+    waiting: deque[T] = deque()
+    unheard: set[T] = set()
+
+    def first() -> T:
+        while True:
+            done = {track for track in unheard if track.future.done()}
+            for track in done:
+                heard(track)
+            unheard.difference_update(done)
+            if waiting[0] not in unheard:
+                return waiting.popleft()
+            wait([track.future for track in unheard], return_when=FIRST_COMPLETED)
+
+    for track in tracks:
+        waiting.append(track)
+        unheard.add(track)
+        while waiting and (waiting[0].future.done() or len(waiting) >= limit):
+            yield first()
+    while waiting:
+        yield first()
+
+
+def hear(files: Iterable[Path | FileError], ears: Ears) -> Iterator[tuple[Path, Heard | FileError]]:
+    """Hear files side by side.
+
+    Parameters
+    ----------
+    files
+        From `find_files`; what is a failure already stays one.
+    ears
+        What to hear with.
+
+    Yields
+    ------
+    Each file with what came of it, in the order of `files`.
+
+    Raises
+    ------
+    WeightsError, DeviceError
+        Where nothing can be heard at all.
+    """
+
+    def begin(file: Path | FileError) -> Track:
+        return Track(file.path, settled(file)) if isinstance(file, FileError) else Track(file, ears.listen(file))
+
+    for track in in_order(map(begin, takewhile(lambda _: not ears.stop.is_set(), files)), ears.limit):
+        error = track.future.exception()
+        if isinstance(error, StoppedError):
+            return
+        yield track.path, failure_of(track.path, error) if isinstance(error, Exception) else track.future.result()
+
+
+def failure_of(path: Path, error: Exception) -> FileError:
+    """What one file's exception means to a person.
+
+    Raises
+    ------
+    MtagError
+        The same exception again, where the trouble is not the file's.
+    """
+    if isinstance(error, FileError):
+        return error
+    if isinstance(error, MtagError):
+        raise error
+    if isinstance(error, OSError):
+        return explain(path, error)
+    crash = FileError(path, FailureKind.CRASH, f"stopped mtag with {type(error).__name__}: {error}")
+    crash.__cause__ = error
+    return crash

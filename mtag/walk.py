@@ -1,0 +1,89 @@
+"""Which files there are to hear under the paths a person names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as mode
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mtag import atomic
+from mtag.errors import FailureKind, FileError
+from mtag.tagfile import SUFFIXES
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[Path | FileError]:
+    """The audio files under some paths, each once however many names lead to it, sorted by name.
+
+    Parameters
+    ----------
+    paths
+        Files are taken as they are; folders are walked. In them hidden names, whatever is no audio file by its
+        suffix, and links that lead nowhere are passed over; links are followed, and loops end.
+
+    Yields
+    ------
+    Files, and a `FileError` for each path that is not there and each folder that cannot be read.
+    """
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        yield from _find(path, seen)
+
+
+def _find(given: Path, seen: set[tuple[int, int]]) -> Iterator[Path | FileError]:
+    ahead = [given]
+    while ahead:
+        path = ahead.pop()
+        try:
+            stat = os.stat(path)
+            if _is_known(stat, seen):
+                continue
+            if mode.S_ISDIR(stat.st_mode):
+                ahead.extend(reversed(_entries(path)))
+            elif mode.S_ISREG(stat.st_mode):
+                yield path
+            elif path == given:
+                yield FileError(path, FailureKind.UNSUPPORTED, "is neither a file nor a folder")
+        except OSError as error:
+            # A link to nowhere, or a file that went away meanwhile, is no failure unless it was asked for.
+            if path == given or error.errno not in (errno.ENOENT, errno.ELOOP):
+                yield explain(path, error)
+
+
+def _is_known(stat: os.stat_result, seen: set[tuple[int, int]]) -> bool:
+    """Whether another name has led here; notes that one has now."""
+    identity = stat.st_dev, stat.st_ino
+    if identity in seen:
+        return True
+    if stat.st_ino:  # some network file systems have no inodes
+        seen.add(identity)
+    return False
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is worth a look in a folder, by name: its audio files first, then its folders."""
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                folders.append(entry.name)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                files.append(entry.name)
+    return [folder / name for name in [*sorted(files), *sorted(folders)]]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def explain(path: Path, error: OSError) -> FileError:
+    """The system's refusal of a file as a failure of that file."""
+    if isinstance(error, FileNotFoundError):
+        return FileError(path, FailureKind.UNSUPPORTED, "there is no such file or folder")
+    return atomic.explain(path, error)

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mtag.catalog import Catalog, Heard, default_path
+from mtag.catalogfile import APPLICATION_ID, SCHEMA_VERSION
+from mtag.errors import CatalogError, FailureKind
+
+FINGERPRINT = "0123456789abcdef"
+ROOT = Path(__file__).parents[1]
+PRELUDE = """
+import itertools, os, sys
+from pathlib import Path
+import numpy as np
+from mtag.catalog import Catalog, Heard
+STAT = os.stat(sys.executable)
+HEARD = Heard(np.zeros(50, np.float32), 1.0, 1)
+"""
+one_catalog_will_do = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def heard(seed: int = 0) -> Heard:
+    return Heard(np.random.default_rng(seed).random(50, np.float32), 245.5, 9)
+
+
+def stat(size: int = 1000, mtime_ns: int = 5, inode: int = 7, device: int = 1) -> os.stat_result:
+    return os.stat_result((0o100644, inode, device, 1, 0, 0, size, 0, 0, 0, 0.0, 0.0, 0.0, 0, mtime_ns, 0))
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with Catalog.open(tmp_path / "catalog.db") as opened:
+        yield opened
+
+
+def run_python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-c", PRELUDE + script, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_the_made_up_stat_says_what_the_tests_mean():
+    made = stat(size=3, mtime_ns=12_345_678_901, inode=8, device=9)
+    assert (made.st_size, made.st_mtime_ns, made.st_ino, made.st_dev) == (3, 12_345_678_901, 8, 9)
+
+
+def test_what_was_heard_is_recalled_exactly(catalog):
+    catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
+    recalled = catalog.recall(Path("song.mp3"), stat(), FINGERPRINT)
+    np.testing.assert_array_equal(recalled.scores, heard().scores)
+    assert recalled.scores.dtype == np.float32
+    assert (recalled.duration, recalled.n_windows) == (245.5, 9)
+
+
+def test_what_was_heard_survives_closing(tmp_path):
+    with Catalog.open(tmp_path / "deep" / "catalog.db") as first:
+        first.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
+    with Catalog.open(tmp_path / "deep" / "catalog.db") as second:
+        assert second.notice is None
+        assert second.recall(Path("song.mp3"), stat(), FINGERPRINT) is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "state", "fingerprint"),
+    [
+        ("other.mp3", stat(), FINGERPRINT),
+        ("song.mp3", stat(size=1001), FINGERPRINT),
+        ("song.mp3", stat(mtime_ns=6), FINGERPRINT),
+        ("song.mp3", stat(), "another model"),
+    ],
+)
+def test_another_file_a_changed_one_or_another_model_is_heard_anew(catalog, path, state, fingerprint):
+    catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
+    assert catalog.recall(Path(path), state, fingerprint) is None
+
+
+def test_scores_of_two_models_lie_side_by_side(catalog):
+    catalog.remember(Path("song.mp3"), stat(), "full", heard(1))
+    catalog.remember(Path("song.mp3"), stat(), "fast", heard(2))
+    np.testing.assert_array_equal(catalog.recall(Path("song.mp3"), stat(), "full").scores, heard(1).scores)
+    np.testing.assert_array_equal(catalog.recall(Path("song.mp3"), stat(), "fast").scores, heard(2).scores)
+
+
+def test_a_changed_file_takes_the_other_models_old_scores_with_it(catalog):
+    catalog.remember(Path("song.mp3"), stat(), "full", heard(1))
+    catalog.remember(Path("song.mp3"), stat(size=2), "fast", heard(2))
+    assert catalog.recall(Path("song.mp3"), stat(size=2), "full") is None
+    assert catalog.recall(Path("song.mp3"), stat(size=2), "fast") is not None
+
+
+def test_a_relative_path_is_the_absolute_one(catalog, tmp_path, monkeypatch):
+    catalog.remember(tmp_path / "song.mp3", stat(), FINGERPRINT, heard())
+    monkeypatch.chdir(tmp_path)
+    assert catalog.recall(Path("song.mp3"), stat(), FINGERPRINT) is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are not bytes on Windows")
+@given(name=st.binary(min_size=1, max_size=255).filter(lambda name: not set(name) & {0, 47}))
+@one_catalog_will_do
+def test_any_name_that_a_file_can_have_comes_back(catalog, name):
+    path = Path(os.path.abspath(os.path.join("/music", os.fsdecode(name))))
+    catalog.record_failure(path, stat(), FailureKind.DECODE, f"{path} is broken")
+    assert path in [failure.path for failure in catalog.failures()]
+
+
+@given(numbers=st.tuples(*[st.integers(0, 2**64 - 1)] * 2, st.integers(-(2**63), 2**64 - 1)))
+@one_catalog_will_do
+def test_numbers_beyond_sqlite_can_be_kept(catalog, numbers):
+    inode, device, mtime_ns = numbers
+    state = stat(inode=inode, device=device, mtime_ns=mtime_ns)
+    catalog.remember(Path("song.mp3"), state, FINGERPRINT, heard())
+    assert catalog.recall(Path("song.mp3"), state, FINGERPRINT) is not None
+
+
+def test_scores_stay_valid_after_the_file_was_written(catalog):
+    catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
+    run = catalog.begin_run("--write-tags", "1.0")
+    change = catalog.record_change(run, Path("song.mp3"), '{"before": 1}')
+    catalog.confirm_change(change, '{"after": 2}', stat(size=2000, mtime_ns=99, inode=8))
+    assert catalog.recall(Path("song.mp3"), stat(), FINGERPRINT) is None
+    assert catalog.recall(Path("song.mp3"), stat(size=2000, mtime_ns=99), FINGERPRINT) is not None
+
+
+def test_a_run_lists_its_changes_with_what_was_before(catalog):
+    first, second = (catalog.begin_run(arguments, "1.0") for arguments in ("a", "b"))
+    done = catalog.record_change(first, Path("/a.mp3"), '{"genre": []}')
+    catalog.record_change(first, Path("/b.mp3"), '{"genre": ["Rock"]}')
+    catalog.confirm_change(done, '{"genre": ["Pop"]}', stat())
+    catalog.finish_run(second)
+    assert [(change.path, change.before, change.after) for change in catalog.changes(first)] == [
+        (Path("/a.mp3").absolute(), '{"genre": []}', '{"genre": ["Pop"]}'),
+        (Path("/b.mp3").absolute(), '{"genre": ["Rock"]}', None),
+    ]
+    assert catalog.changes(second) == []
+    assert [(run.arguments, run.version, run.finished is None) for run in catalog.runs()] == [
+        ("a", "1.0", True),
+        ("b", "1.0", False),
+    ]
+
+
+def test_a_change_that_came_to_nothing_leaves_no_trace_but_a_confirmed_one_stays(catalog):
+    run = catalog.begin_run("", "1.0")
+    dropped, kept = (catalog.record_change(run, Path(name), "{}") for name in ("a.mp3", "b.mp3"))
+    catalog.confirm_change(kept, "{}", stat())
+    catalog.drop_change(dropped)
+    catalog.drop_change(kept)
+    assert [change.id for change in catalog.changes(run)] == [kept]
+
+
+def test_a_change_belongs_to_a_run(catalog):
+    with pytest.raises(CatalogError, match="FOREIGN KEY"):
+        catalog.record_change(12345, Path("song.mp3"), "{}")
+
+
+def test_a_failure_is_kept_until_the_file_is_well(catalog):
+    catalog.record_failure(Path("/b.mp3"), stat(), FailureKind.DECODE, "cannot be decoded")
+    catalog.record_failure(Path("/a.mp3"), stat(), FailureKind.SILENT, "is silent")
+    catalog.record_failure(Path("/b.mp3"), stat(size=9), FailureKind.TAG_PARSE, "has a tag that cannot be read")
+    assert [(f.path.name, f.size, f.kind, f.reason) for f in catalog.failures()] == [
+        ("a.mp3", 1000, FailureKind.SILENT, "is silent"),
+        ("b.mp3", 9, FailureKind.TAG_PARSE, "has a tag that cannot be read"),
+    ]
+    catalog.forget_failure(Path("/b.mp3"))
+    assert [failure.path.name for failure in catalog.failures()] == ["a.mp3"]
+
+
+def test_several_processes_begin_a_catalog_and_write_at_once(tmp_path):
+    script = """
+with Catalog.open(Path(sys.argv[1])) as catalog:
+    for number in range(40):
+        catalog.remember(Path(f"/{sys.argv[2]}/{number}.mp3"), STAT, "0123456789abcdef", HEARD)
+"""
+    place = tmp_path / "catalog.db"
+    processes = [run_python(script, str(place), name) for name in ("a", "b", "c")]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    for process in processes:
+        process.stdout.close()
+    with Catalog.open(place) as catalog:
+        for name in ("a", "b", "c"):
+            assert all(
+                catalog.recall(Path(f"/{name}/{n}.mp3"), os.stat(sys.executable), FINGERPRINT) for n in range(40)
+            )
+
+
+def test_a_kill_loses_at_most_the_file_in_hand(tmp_path):
+    script = """
+with Catalog.open(Path(sys.argv[1])) as catalog:
+    for number in itertools.count():
+        catalog.remember(Path(f"/{number}.mp3"), STAT, "0123456789abcdef", HEARD)
+        print(number, flush=True)
+"""
+    process = run_python(script, str(tmp_path / "catalog.db"))
+    told = [int(process.stdout.readline()) for _ in range(20)]
+    process.kill()
+    told += map(int, process.stdout.read().split())
+    process.wait()
+    process.stdout.close()
+    with Catalog.open(tmp_path / "catalog.db") as catalog:
+        assert catalog.notice is None
+        assert all(catalog.recall(Path(f"/{n}.mp3"), os.stat(sys.executable), FINGERPRINT) for n in told)
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A closed catalog of a few hundred tracks."""
+    place = tmp_path / "catalog.db"
+    with Catalog.open(place) as catalog:
+        for number in range(300):
+            catalog.remember(Path(f"/{number}.mp3"), stat(), FINGERPRINT, heard(number))
+    return place
+
+
+def test_a_damaged_catalog_is_moved_aside_and_one_sentence_says_so(filled):
+    content = filled.read_bytes()
+    damaged = content[:8192] + bytes(range(256)) * 64 + content[8192 + 16384 :]
+    filled.write_bytes(damaged)
+    with Catalog.open(filled) as catalog:
+        assert catalog.notice.startswith("the catalog was damaged; it lies at ")
+        assert f"{filled}.corrupt-1" in catalog.notice
+        assert "\n" not in catalog.notice
+        catalog.remember(Path("/song.mp3"), stat(), FINGERPRINT, heard())
+    assert Path(f"{filled}.corrupt-1").read_bytes() == damaged
+    with Catalog.open(filled) as again:
+        assert again.notice is None
+        assert again.recall(Path("/song.mp3"), stat(), FINGERPRINT) is not None
+
+
+def test_each_damaged_catalog_keeps_its_own_name(filled):
+    for number in (1, 2, 3):
+        filled.write_bytes(filled.read_bytes()[:5000])
+        with Catalog.open(filled) as catalog:
+            assert f".corrupt-{number} " in catalog.notice
+
+
+def test_rubbish_in_the_catalogs_own_place_is_moved_aside(tmp_path, monkeypatch):
+    place = tmp_path / "catalog.db"
+    monkeypatch.setenv("MTAG_CATALOG", str(place))
+    place.write_bytes(b"rubbish" * 1000)
+    with Catalog.open() as catalog:
+        assert catalog.path == place
+        assert "damaged" in catalog.notice
+    assert Path(f"{place}.corrupt-1").read_bytes() == b"rubbish" * 1000
+
+
+def test_a_catalog_of_a_newer_mtag_is_moved_aside_whole(filled):
+    with sqlite3.connect(filled) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    with Catalog.open(filled) as catalog:
+        assert "newer mtag" in catalog.notice
+    with sqlite3.connect(f"{filled}.newer-1") as connection:
+        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (300,)
+    connection.close()
+
+
+@pytest.mark.parametrize("content", [b"ID3 a song" * 500, b"short"])
+def test_a_file_that_is_no_catalog_is_refused_and_left_alone(tmp_path, content):
+    place = tmp_path / "song.mp3"
+    place.write_bytes(content)
+    with pytest.raises(CatalogError, match="not a catalog"):
+        Catalog.open(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
+    assert place.read_bytes() == content
+
+
+def test_another_programs_database_is_refused_and_left_alone(tmp_path):
+    place = tmp_path / "places.sqlite"
+    connection = sqlite3.connect(place)
+    connection.execute("CREATE TABLE tracks (name TEXT)")
+    connection.close()
+    before = place.read_bytes()
+    with pytest.raises(CatalogError, match="not a catalog"):
+        Catalog.open(place)
+    assert place.read_bytes() == before
+
+
+def test_a_catalog_is_known_by_its_header_even_if_it_was_killed_early(tmp_path):
+    catalog = Catalog.open(tmp_path / "catalog.db")
+    header = (tmp_path / "catalog.db").read_bytes()[68:72]
+    catalog.close()
+    assert header == APPLICATION_ID.to_bytes(4, "big")
+
+
+def test_a_place_that_cannot_be_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CatalogError, match="cannot be used"):
+        Catalog.open(tmp_path / "file" / "catalog.db")
+    with pytest.raises(CatalogError, match="cannot be used"):
+        Catalog.open(tmp_path)
+
+
+def test_the_catalog_lies_where_the_environment_says_or_in_the_users_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("MTAG_CATALOG", str(tmp_path / "mine.db"))
+    assert default_path() == tmp_path / "mine.db"
+    monkeypatch.delenv("MTAG_CATALOG")
+    assert default_path().name == "catalog.db"
+    assert "mtag" in default_path().parts

@@ -1,0 +1,500 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtag.atomic import litter_name
+from mtag.catalog import Catalog, Heard
+from mtag.ensemble import Bundle, load_bundle
+from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
+from mtag.hearing import Ears, Track, hear, in_order, settled
+from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, rank, scan
+from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
+from mtag.vocabulary import Kind
+from tests.encoding import encode, noise, tone
+from tests.tiny_bundle import HEARD, TAGS, scores_of, write_tiny_bundle
+
+SR = 16_000  # Hz; what is quick to encode
+WRITE = ScanOptions(write=True)
+PREVIEW = ScanOptions()
+
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need privileges on Windows")
+
+
+# Finding files
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+def found(*paths: Path) -> list[str]:
+    """Names under the first path, as far as they are files."""
+    return [str(path.relative_to(paths[0])) for path in find_files(paths) if isinstance(path, Path)]
+
+
+def test_a_folders_files_come_before_its_folders_both_by_name(tmp_path):
+    for name in ("b/2.flac", "b/1.mp3", "c.ogg", "a/z/x.wav", "a.m4a", "a/y.opus"):
+        touch(tmp_path / name)
+    expected = ["a.m4a", "c.ogg", "a/y.opus", "a/z/x.wav", "b/1.mp3", "b/2.flac"]
+    assert found(tmp_path) == [str(Path(name)) for name in expected]
+
+
+def test_hidden_names_other_files_and_own_litter_are_passed_over(tmp_path):
+    for name in (".hidden.mp3", ".hidden/song.mp3", "cover.jpg", "song.mp3.part", "notes", litter_name("song.mp3")):
+        touch(tmp_path / name)
+    touch(tmp_path / "SONG.MP3")
+    (tmp_path / "folder.mp3").mkdir()
+    assert found(tmp_path) == ["SONG.MP3"]
+
+
+def test_a_file_that_is_named_is_taken_whatever_its_name(tmp_path):
+    for name in (".hidden.mp3", "song.mp3.part", "notes"):
+        path = touch(tmp_path / name)
+        assert list(find_files([path])) == [path]
+
+
+def test_a_path_that_is_not_there_is_a_failure_and_the_others_are_found(tmp_path):
+    missing, there = tmp_path / "missing", touch(tmp_path / "song.mp3")
+    failure, file = find_files([missing, there])
+    assert isinstance(failure, FileError)
+    assert (failure.path, failure.kind) == (missing, FailureKind.UNSUPPORTED)
+    assert "no such file" in failure.reason
+    assert file == there
+
+
+def test_a_file_is_found_once_however_often_it_is_named(tmp_path):
+    song = touch(tmp_path / "album" / "song.mp3")
+    assert list(find_files([song, tmp_path, song, tmp_path / "album"])) == [song]
+
+
+@needs_links
+def test_links_are_followed_once_and_loops_end(tmp_path):
+    touch(tmp_path / "a" / "song.mp3")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "c.mp3").symlink_to(tmp_path / "a" / "song.mp3")
+    (tmp_path / "d.mp3").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "e.mp3").symlink_to(tmp_path / "e.mp3")
+    os.link(tmp_path / "a" / "song.mp3", tmp_path / "a" / "zong.mp3")
+    assert [path if isinstance(path, FileError) else path.name for path in find_files([tmp_path])] == ["c.mp3"]
+
+
+@needs_links
+def test_a_link_to_nowhere_is_a_failure_only_when_it_is_named(tmp_path):
+    (tmp_path / "song.mp3").symlink_to(tmp_path / "nowhere")
+    assert list(find_files([tmp_path])) == []
+    assert [type(found) for found in find_files([tmp_path / "song.mp3"])] == [FileError]
+
+
+@needs_links
+def test_what_is_no_regular_file_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp3")
+    assert list(find_files([tmp_path])) == []
+    (failure,) = find_files([tmp_path / "pipe.mp3"])
+    assert isinstance(failure, FileError)
+    assert failure.reason == "is neither a file nor a folder"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf_8_are_found(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp3"))
+    touch(path)
+    assert list(find_files([tmp_path])) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_a_failure_and_the_walk_goes_on(tmp_path):
+    touch(tmp_path / "a" / "song.mp3")
+    touch(tmp_path / "b" / "song.mp3")
+    (tmp_path / "a").chmod(0)
+    try:
+        failure, file = find_files([tmp_path])
+    finally:
+        (tmp_path / "a").chmod(0o755)
+    assert isinstance(failure, FileError)
+    assert failure.kind is FailureKind.PERMISSION
+    assert file == tmp_path / "b" / "song.mp3"
+
+
+# Hearing
+
+
+NOTHING = Heard(np.zeros(50, np.float32), 1.0, 1)
+
+
+def test_tracks_come_in_order_and_no_more_than_the_limit_are_under_way():
+    begun: list[Track] = []
+    given: list[str] = []
+
+    def tracks():
+        for number in range(10):
+            assert len(begun) - len(given) < 4
+            begun.append(Track(Path(str(number)), Future()))
+            if number % 4 == 3:  # the latest is done first
+                for track in reversed(begun[-4:]):
+                    track.future.set_result(NOTHING)
+            yield begun[-1]
+        for track in begun[8:]:
+            track.future.set_result(NOTHING)
+
+    for track in in_order(tracks(), 4):
+        given.append(track.path.name)
+    assert given == [str(number) for number in range(10)]
+
+
+def test_what_has_been_heard_is_told_of_before_its_turn():
+    first, second = Track(Path("long"), Future()), Track(Path("short"), Future())
+    told = []
+
+    def heard(track: Track) -> None:
+        told.append(track)
+        if track is second:
+            first.future.set_result(NOTHING)
+
+    threading.Timer(0.05, lambda: second.future.set_result(NOTHING)).start()
+    assert list(in_order([first, second], 8, heard)) == [first, second]
+    assert told == [second, first]
+
+
+def test_the_ensemble_is_not_loaded_where_there_is_nothing_to_hear(tmp_path):
+    failure = FileError(tmp_path, FailureKind.UNSUPPORTED, "is not there")
+    with Ears(pytest.fail, jobs=1) as ears:
+        assert list(hear([failure], ears)) == [(tmp_path, failure)]
+
+
+# Scanning
+
+
+class Listener:
+    """An ensemble of no networks: counts what it hears, and does as it is told."""
+
+    batch_size = 1
+    tags = TAGS
+
+    def __init__(self, act: Callable[[np.ndarray], None] | None = None) -> None:
+        self.n_loads = 0
+        self.n_windows = 0
+        self._act = act
+
+    def load(self) -> Listener:
+        self.n_loads += 1
+        return self
+
+    def scores(self, log_mels: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        self.n_windows += len(windows)
+        if self._act:
+            self._act(windows)
+        return np.tile(scores_of(HEARD), (len(windows), 1))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Bundle:
+    return load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with Catalog.open(tmp_path / "catalog.db") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory) -> Path:
+    """A folder of five good files."""
+    folder = tmp_path_factory.mktemp("originals")
+    for number, suffix in enumerate([".mp3", ".flac", ".ogg", ".m4a", ".wav"]):
+        encode(folder / f"{number}{suffix}", tone(1.5, SR), SR)
+    return folder
+
+
+@pytest.fixture
+def music(originals, tmp_path) -> Path:
+    """A copy of them that a test may write to."""
+    return Path(shutil.copytree(originals, tmp_path / "music"))
+
+
+@pytest.fixture
+def run(bundle, catalog):
+    """Scan some paths with a listener that nothing escapes."""
+
+    def scan_all(*paths: Path, options: ScanOptions = PREVIEW, listener: Listener | None = None) -> list[ScanResult]:
+        return list(scan(find_files(paths), bundle, catalog, options, load=(listener or Listener()).load))
+
+    return scan_all
+
+
+def statuses(results: list[ScanResult]) -> list[str]:
+    return [result.status.value for result in results]
+
+
+def test_a_preview_tells_what_would_be_written_and_touches_nothing(run, music, catalog):
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in music.iterdir()}
+    results = run(music)
+    assert statuses(results) == ["preview"] * 5
+    for result in results:
+        assert (result.genres, result.comment) == (("Rock",), "mtag: guitar, slow")
+        assert result.new_genres
+        assert [(tag.tag, tag.kind) for tag in result.tags[:2]] == [("rock", Kind.GENRE), ("guitar", Kind.INSTRUMENT)]
+        assert result.tags[0].score == pytest.approx(0.9)
+        assert result.duration == pytest.approx(1.5, abs=0.1)
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in music.iterdir()} == before
+    assert catalog.runs() == []
+
+
+def test_what_is_written_is_what_was_told(run, music):
+    results = run(music, options=WRITE)
+    assert statuses(results) == ["written"] * 5
+    for result in results:
+        assert read_fields(result.path) == Fields(("Rock",), ("mtag: guitar, slow",))
+
+
+def test_a_second_run_writes_nothing_and_listens_to_nothing(run, music):
+    first, second = Listener(), Listener()
+    assert not any(result.cached for result in run(music, options=WRITE, listener=first))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in music.iterdir()}
+    results = run(music, options=WRITE, listener=second)
+    assert statuses(results) == ["unchanged"] * 5
+    assert all(result.cached for result in results)
+    assert (first.n_loads, first.n_windows) == (1, 5)
+    assert (second.n_loads, second.n_windows) == (0, 0)
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in music.iterdir()} == before
+
+
+def test_a_preview_is_enough_for_a_later_run_to_write_without_listening(run, music):
+    run(music)
+    listener = Listener()
+    assert statuses(run(music, options=WRITE, listener=listener)) == ["written"] * 5
+    assert listener.n_loads == 0
+
+
+def test_a_file_that_has_changed_is_heard_again(run, music):
+    run(music, options=WRITE)
+    encode(music / "1.flac", noise(2, SR), SR)
+    results = run(music, options=WRITE)
+    assert [(result.path.name, result.status.value) for result in results if not result.cached] == [
+        ("1.flac", "written")
+    ]
+
+
+def test_results_come_in_the_order_of_the_walk_whatever_takes_long(run, tmp_path):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for number, seconds in enumerate([100, 2, 60, 1.5, 2, 35]):
+        encode(folder / f"{number}.flac", tone(seconds, SR), SR)
+    results = run(folder, options=replace(WRITE, jobs=4))
+    assert [result.path.name for result in results] == [f"{number}.flac" for number in range(6)]
+    assert statuses(results) == ["written"] * 6
+
+
+def test_each_bad_file_has_its_own_reason_and_the_others_are_written(run, music, catalog):
+    (music / "5 corrupt.mp3").write_bytes(b"\xff\xfb\x90\x00" + bytes(range(256)) * 40)
+    (music / "6 empty.mp3").write_bytes(b"")
+    (music / "7 text.mp3").write_text("no music\n" * 40)
+    encode(music / "8 silent.wav", np.zeros(2 * SR, np.float32), SR)
+    encode(music / "9 short.wav", tone(0.5, SR), SR)
+    results = run(music, options=WRITE)
+    assert statuses(results) == ["written"] * 5 + ["failed"] * 5
+    kinds = [result.error.kind.value for result in results if result.error]
+    assert kinds == ["decode", "decode", "unsupported", "silent", "too-short"]
+    assert len({result.error.reason for result in results if result.error}) == 5
+    assert [failure.path.name for failure in catalog.failures()] == [result.path.name for result in results[5:]]
+    assert catalog.failures()[0].reason == results[5].error.reason
+
+
+def test_a_failed_file_is_tried_again_and_forgotten_once_it_is_well(run, music, catalog):
+    broken = music / "2.ogg"
+    broken.write_bytes(b"")
+    assert statuses(run(music))[2] == statuses(run(music))[2] == "failed"
+    encode(broken, tone(1.5, SR), SR)
+    assert statuses(run(music))[2] == "preview"
+    assert catalog.failures() == []
+
+
+def test_an_unforeseen_exception_costs_one_file(run, music, catalog):
+    def stumble(windows: np.ndarray) -> None:
+        if windows.std() < 0.1:
+            raise ZeroDivisionError("something odd")
+
+    encode(music / "2.ogg", tone(1.5, SR, amplitude=0.01), SR)
+    results = run(music, options=WRITE, listener=Listener(stumble))
+    assert statuses(results) == ["written", "written", "failed", "written", "written"]
+    error = results[2].error
+    assert error.kind is FailureKind.CRASH
+    assert "ZeroDivisionError: something odd" in error.reason
+    assert isinstance(error.__cause__, ZeroDivisionError)
+
+
+def test_scores_of_a_file_that_changed_while_it_was_heard_are_not_kept(run, music):
+    def disturb(windows: np.ndarray) -> None:
+        os.utime(music / "0.mp3", (1, 1))
+
+    run(music / "0.mp3", listener=Listener(disturb))
+    assert not run(music / "0.mp3")[0].cached
+    assert run(music / "0.mp3")[0].cached
+
+
+def test_a_file_that_changed_after_it_was_heard_is_not_written(run, music):
+    replaced: list[bytes] = []
+
+    def replace_audio(windows: np.ndarray) -> None:
+        encode(music / "1.flac", noise(2, SR), SR)
+        replaced.append((music / "1.flac").read_bytes())
+
+    (result,) = run(music / "1.flac", options=WRITE, listener=Listener(replace_audio))
+    assert result.status is Status.FAILED
+    assert "changed by another program" in result.error.reason
+    assert (music / "1.flac").read_bytes() == replaced[-1]
+    assert not run(music / "1.flac")[0].cached
+
+
+@needs_links
+def test_a_hard_linked_file_is_skipped_with_the_reason_and_not_heard(run, music, tmp_path):
+    for path in music.iterdir():
+        os.link(path, tmp_path / path.name)
+    listener = Listener()
+    for options in (PREVIEW, WRITE):
+        results = run(music, options=options, listener=listener)
+        assert statuses(results) == ["skipped"] * 5
+        assert "2 hard links" in results[0].error.reason
+    assert listener.n_loads == 0
+
+
+def test_before_values_are_in_the_catalog_and_belong_to_a_run(run, music, catalog):
+    befores = {path: snapshot(path).to_json() for path in music.iterdir()}
+    run(music, options=replace(WRITE, arguments="scan --write-tags", version="1.0"))
+    (told,) = catalog.runs()
+    assert (told.arguments, told.version) == ("scan --write-tags", "1.0")
+    assert told.finished >= told.started
+    changes = catalog.changes(told.id)
+    assert {change.path: change.before for change in changes} == befores
+    assert all(change.after == snapshot(change.path).to_json() for change in changes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="write protection works otherwise on Windows")
+def test_a_file_that_cannot_be_written_is_a_failure_without_a_change(run, music, catalog):
+    (music / "1.flac").chmod(0o444)
+    results = run(music, options=WRITE)
+    assert statuses(results) == ["written", "failed", "written", "written", "written"]
+    assert results[1].error.kind is FailureKind.PERMISSION
+    (told,) = catalog.runs()
+    assert [change.path.name for change in catalog.changes(told.id)] == ["0.mp3", "2.ogg", "3.m4a", "4.wav"]
+
+
+def test_where_no_tag_is_sure_enough_nothing_is_written(run, music):
+    results = run(music, options=replace(WRITE, min_score=0.95))
+    assert statuses(results) == ["unchanged"] * 5
+    assert all(result.abstained for result in results)
+    assert [result.tags[0].tag for result in results] == ["rock"] * 5
+
+
+def test_a_persons_own_genre_stays_unless_it_is_to_be_replaced(run, music, bundle, catalog):
+    path = music / "1.flac"
+    run(path, options=replace(WRITE, min_score=0.05))
+    own = read_fields(path).genres
+    assert own != ("Rock",)
+    (kept,) = run(path, options=WRITE)
+    assert (kept.genres, kept.new_genres) == (own, False)
+    (replaced,) = run(path, options=replace(WRITE, policy=GenrePolicy.REPLACE))
+    assert (replaced.genres, replaced.new_genres) == (("Rock",), True)
+    assert read_fields(path).genres == ("Rock",)
+
+
+def test_top_limits_the_words(run, music):
+    (result,) = run(music / "0.mp3", options=replace(PREVIEW, top=1))
+    assert result.comment == "mtag: guitar"
+    assert len(result.tags) == 1
+
+
+def test_fast_and_full_scores_are_kept_apart(run, music):
+    run(music / "0.mp3")
+    assert not run(music / "0.mp3", options=replace(PREVIEW, fast=True))[0].cached
+    assert run(music / "0.mp3")[0].cached
+
+
+def test_litter_of_a_killed_run_goes_with_the_next_write(run, music):
+    litter = touch(music / litter_name("0.mp3"))
+    run(music)
+    assert litter.exists()
+    run(music, options=WRITE)
+    assert not litter.exists()
+
+
+def test_after_a_stop_no_file_is_begun_and_the_results_end(bundle, catalog, music):
+    stop = threading.Event()
+    results = []
+    for result in scan(find_files([music]), bundle, catalog, WRITE, load=Listener().load, stop=stop):
+        results.append(result)
+        stop.set()
+    assert statuses(results)[0] == "written"
+    assert len(results) < 5
+    untouched = [path for path in find_files([music]) if path not in {result.path for result in results}]
+    assert all(read_fields(path) == Fields() for path in untouched)
+    assert catalog.runs()[0].finished is not None
+
+
+def test_weights_that_cannot_be_loaded_end_the_scan(bundle, catalog, music):
+    def load():
+        raise WeightsError("no weights here")
+
+    with pytest.raises(WeightsError, match="no weights here"):
+        list(scan(find_files([music]), bundle, catalog, PREVIEW, load=load))
+
+
+def test_a_catalog_that_gives_way_ends_the_scan_before_a_file_is_changed(bundle, catalog, music):
+    results = scan(find_files([music]), bundle, catalog, WRITE, load=Listener().load)
+    assert next(results).status is Status.WRITTEN
+    catalog.close()
+    with pytest.raises(CatalogError):
+        list(results)
+    assert read_fields(music / "4.wav") == Fields()
+
+
+def test_no_library_at_all_gives_no_results_and_loads_nothing(bundle, catalog):
+    assert list(scan([], bundle, catalog, WRITE, load=pytest.fail)) == []
+
+
+# What is told of it
+
+
+def test_the_best_tags_come_best_first_with_their_kinds():
+    ranked = rank(scores_of({"no vocals": 0.95, "piano": 0.7, "choir": 0.5}), TAGS, 4)
+    assert [(tag.tag, tag.kind) for tag in ranked[:3]] == [
+        ("no vocals", Kind.NEGATIVE),
+        ("piano", Kind.INSTRUMENT),
+        ("choir", Kind.VOCAL),
+    ]
+    assert len(ranked) == 4
+    assert ranked[3].score == pytest.approx(0.1)
+
+
+def test_a_summary_counts_each_file_once():
+    failure = FileError(Path("a"), FailureKind.SILENT, "is silent")
+    summary = Summary()
+    for result in (
+        ScanResult(Path("a"), Status.FAILED, error=failure),
+        ScanResult(Path("b"), Status.WRITTEN, duration=60.0),
+        ScanResult(Path("c"), Status.UNCHANGED, duration=30.0, abstained=True),
+        ScanResult(Path("d"), Status.UNCHANGED, duration=30.0, cached=True),
+    ):
+        summary.add(result)
+    assert summary.n_files == 4
+    assert dict(summary.counts) == {Status.FAILED: 1, Status.WRITTEN: 1, Status.UNCHANGED: 2}
+    assert dict(summary.failures) == {"silent": 1}
+    assert (summary.abstained, summary.heard, summary.heard_seconds, summary.cached) == (1, 2, 90.0, 1)
+
+
+def test_a_settled_future_gives_what_it_was_given():
+    assert settled(NOTHING).result() is NOTHING
+    assert isinstance(settled(StopIteration("x")).exception(), StopIteration)
