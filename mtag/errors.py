@@ -27,7 +27,8 @@ class MtagError(Exception):
 class FileError(MtagError):
     """One file failed; others may well succeed.
 
-    Attributes:
+    Attributes
+    ----------
         path: the file.
         kind: the kind of failure.
         reason: the sentence's predicate, in lower case, without the path.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mtag.audio import WindowReader
 from mtag.corpus import Corpus, Indices
 from mtag.ensemble import COMBINATIONS, MEMBERS, Ensemble
-from mtag.errors import FileError
+from mtag.errors import CorpusError, FileError
 from mtag.features import log_mel
 from mtag.metrics import correlation, pr_auc, roc_auc, top_decile
 
@@ -79,15 +79,10 @@ def _per_tag(row: Row, tags: tuple[str, ...]) -> dict[str, dict[str, float | Non
     }
 
 
-def member_scores(
+def _member_scores(
     corpus: Corpus, rows: Indices, ensemble: Ensemble, jobs: int, report: Callable[[int, int], None]
 ) -> tuple[dict[str, Float32], Indices, tuple[str, ...]]:
-    """Scores of each member for some of a corpus's files, mean over each file's windows.
-
-    Returns
-    -------
-    Member -> (n, 50) float32, the n rows that could be heard, and a sentence for each that could not.
-    """
+    """Member -> (n, 50) scores, the n rows that could be heard, and a sentence for each that could not."""
 
     def hear(row: int) -> dict[str, Float32] | FileError:
         try:
@@ -100,12 +95,15 @@ def member_scores(
         for outcome in pool.map(hear, map(int, rows)):
             heard.append(outcome)
             report(len(heard), len(rows))
-    good = [i for i, outcome in enumerate(heard) if not isinstance(outcome, FileError)]
-    scores = {m: np.stack([heard[i][m] for i in good]) for m in MEMBERS}  # type: ignore[index]
-    return scores, rows[good], tuple(str(outcome) for outcome in heard if isinstance(outcome, FileError))
+    failures = tuple(str(outcome) for outcome in heard if isinstance(outcome, FileError))
+    scored = {row: outcome for row, outcome in zip(rows, heard, strict=True) if not isinstance(outcome, FileError)}
+    if not scored:
+        raise CorpusError(f"none of {len(rows)} files could be heard; the first one: {failures[0]}")
+    scores = {member: np.stack([outcome[member] for outcome in scored.values()]) for member in MEMBERS}
+    return scores, np.array(list(scored)), failures
 
 
-def _hear(windows: Iterator[Float32] | WindowReader, ensemble: Ensemble) -> dict[str, Float32]:
+def _hear(windows: WindowReader, ensemble: Ensemble) -> dict[str, Float32]:
     taggrams: dict[str, list[Float32]] = {member: [] for member in MEMBERS}
     for window in windows:
         log_mels = log_mel(window[None])
@@ -132,11 +130,11 @@ def evaluate(
 
     Raises
     ------
-    ValueError
+    CorpusError
         The corpus names other tags, or none of its files could be heard.
     """
     columns = _columns(corpus.tags, ensemble.tags)
-    scores, heard, skipped = member_scores(corpus, rows, ensemble, jobs, report)
+    scores, heard, skipped = _member_scores(corpus, rows, ensemble, jobs, report)
     labels = corpus.labels[heard][:, columns]
     named = {member.removeprefix("model"): scores[member] for member in MEMBERS}
     named |= {combination: ensemble.combine(combination, scores) for combination in COMBINATIONS}
@@ -148,7 +146,7 @@ def _columns(corpus_tags: tuple[str, ...], bundle_tags: tuple[str, ...]) -> list
     """Column of each of the bundle's tags in the corpus's labels."""
     missing = sorted(set(bundle_tags) - set(corpus_tags))
     if missing:
-        raise ValueError(f"the corpus has no labels for {', '.join(missing)}")
+        raise CorpusError(f"the corpus has no labels for {', '.join(missing)}")
     return [corpus_tags.index(tag) for tag in bundle_tags]
 
 

@@ -1,8 +1,8 @@
 """Fit the combiners on members' scores for tracks that no member has seen.
 
-So few windows would teach a network of two hundred thousand weights by heart. So it first learns to be the mean of its
-members, which takes no labels and can be practised on any windows, and only then a little more from the labels:
-as many epochs as cross-validation finds useful, often few.
+A few hundred windows would only be learnt by heart by a network of two hundred thousand weights. So it is built to
+begin as the weighted mean of its members, which Table 4's shape can hold exactly but for ten straight lines in place
+of the logit's curve, and learns from the labels only for as many epochs as cross-validation finds useful.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mtag.constants import N_TAGS
 from mtag.ensemble import COMBINATIONS
 from mtag.training.networks import Combiner
 
@@ -22,9 +23,10 @@ Float32 = NDArray[np.float32]
 
 N_FOLDS = 5
 BATCH_SIZE = 64
-PRACTICE_STEPS = 3_000
-PRACTICE_RATE = 1e-3
-EPOCHS = 60  # at most
+KNOTS = (0.0, 0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)  # where those straight lines meet
+LEAST_SCORE = 0.003  # what the lines make of a mean of 0; 1 - LEAST_SCORE of 1
+SCALE = 4.0  # the first two layers are so much larger and the last smaller, or its steps would be too coarse
+EPOCHS = 150  # at most
 RATE = 1e-4
 WEIGHT_DECAY = 1e-3
 
@@ -34,6 +36,7 @@ class Combined:
     """A fitted combiner with an honest account of it."""
 
     network: Combiner  # in eval mode
+    weights: tuple[float, ...]  # of the members in the mean that it began as
     unseen_scores: Float32  # (n, 50): each fold's scores by a combiner fitted on the other folds
     epochs: int  # what cross-validation chose
     losses: tuple[float, ...]  # cross-validated binary cross-entropy after 0, 1, 2 ... epochs
@@ -41,7 +44,6 @@ class Combined:
 
 def fit_combiner(
     combination: str,
-    practice: Mapping[str, Float32],
     heldout: Mapping[str, Float32],
     labels: Float32,
     folds: NDArray[np.int64],
@@ -53,8 +55,6 @@ def fit_combiner(
     ----------
     combination
         "1+2" and so on.
-    practice
-        Member -> (m, 50) scores of any windows; their labels are not used.
     heldout
         Member -> (n, 50) scores of windows of tracks that no member was trained on.
     labels
@@ -66,9 +66,11 @@ def fit_combiner(
     """
     members = COMBINATIONS[combination]
     torch.manual_seed(seed)
-    start = _practise(_side_by_side(practice, members), len(members))
-    inputs, targets = _side_by_side(heldout, members), torch.from_numpy(labels)
-    outcomes = [_fine_tune(start, inputs, targets, torch.from_numpy(folds == fold)) for fold in range(N_FOLDS)]
+    inputs = torch.from_numpy(np.concatenate([heldout[member] for member in members], axis=1))
+    targets = torch.from_numpy(labels)
+    weights = _weigh(inputs.reshape(len(inputs), len(members), -1), targets)
+    start = weighted_mean(weights)
+    outcomes = [_fine_tune(start, inputs, targets, torch.from_numpy(folds == fold), EPOCHS) for fold in range(N_FOLDS)]
     sizes = np.bincount(folds, minlength=N_FOLDS)
     losses = np.average([outcome.losses for outcome in outcomes], axis=0, weights=sizes)
     epochs = int(np.argmin(losses))
@@ -77,7 +79,7 @@ def fit_combiner(
         unseen[folds == fold] = outcome.scores[epochs]
     everything = torch.zeros(len(labels), dtype=torch.bool)
     network = _fine_tune(start, inputs, targets, everything, epochs).network
-    return Combined(network, unseen, epochs, tuple(float(x) for x in losses))
+    return Combined(network, tuple(weights.tolist()), unseen, epochs, tuple(float(x) for x in losses))
 
 
 def assign_folds(tracks: list[str], seed: int) -> NDArray[np.int64]:
@@ -86,23 +88,45 @@ def assign_folds(tracks: list[str], seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(len(names))[track_of_row] % N_FOLDS
 
 
-def _side_by_side(scores: Mapping[str, Float32], members: tuple[str, ...]) -> Tensor:
-    return torch.from_numpy(np.concatenate([scores[member] for member in members], axis=1))
+def _weigh(scores: Tensor, labels: Tensor) -> Tensor:
+    """The members' weights, summing to one, whose mean has the least cross-entropy: (n, m, 50), (n, 50) to (m,)."""
+    logits = torch.zeros(scores.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits], max_iter=50)
 
-
-def _practise(inputs: Tensor, n_members: int) -> Combiner:
-    """A combiner that answers with the mean of its members' logits, learnt on mixtures of their scores."""
-    network = Combiner(n_members)
-    optimizer = torch.optim.Adam(network.parameters(), lr=PRACTICE_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PRACTICE_RATE, total_steps=PRACTICE_STEPS)
-    for _ in range(PRACTICE_STEPS):
-        mixed = _mix(inputs, inputs[:, :0], BATCH_SIZE)[0]
-        mean = torch.logit(mixed, 1e-4).reshape(len(mixed), n_members, -1).mean(dim=1)
-        loss = nn.functional.binary_cross_entropy_with_logits(network(mixed), torch.sigmoid(mean))
+    def loss() -> Tensor:
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        schedule.step()
+        mean = torch.einsum("m,nmt->nt", logits.softmax(0), scores)
+        value = nn.functional.binary_cross_entropy(mean, labels)
+        torch.autograd.backward(value)
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return logits.detach().softmax(0)
+
+
+def weighted_mean(weights: Tensor) -> Combiner:
+    """A combiner that answers with the weighted mean of its members' scores.
+
+    The first layer takes each tag's mean; the second bends it at the knots; the third adds the bends up to the
+    logit. Units that are not needed keep random inputs and no outputs, free to learn.
+    """
+    network = Combiner(len(weights))
+    first, second, third = (layer for layer in network.layers if isinstance(layer, nn.Linear))
+    knots = torch.tensor(KNOTS)
+    heights = torch.logit(knots, LEAST_SCORE)
+    bends = torch.diff(torch.diff(heights) / torch.diff(knots), prepend=torch.zeros(1))
+    with torch.no_grad():
+        third.weight.zero_()
+        third.bias.fill_(heights[0])
+        for tag in range(N_TAGS):
+            first.weight[tag] = 0
+            first.weight[tag, tag::N_TAGS] = SCALE * weights
+            first.bias[tag] = 0
+            units = slice(tag * len(bends), (tag + 1) * len(bends))
+            second.weight[units] = 0
+            second.weight[units, tag] = SCALE
+            second.bias[units] = -(SCALE**2) * knots[:-1]
+            third.weight[tag, units] = bends / SCALE**2
     return network
 
 
@@ -113,7 +137,7 @@ class _Outcome:
     scores: list[Float32]
 
 
-def _fine_tune(start: Combiner, inputs: Tensor, labels: Tensor, left_out: Tensor, epochs: int = EPOCHS) -> _Outcome:
+def _fine_tune(start: Combiner, inputs: Tensor, labels: Tensor, left_out: Tensor, epochs: int) -> _Outcome:
     network = Combiner(inputs.shape[1] // labels.shape[1])
     network.load_state_dict(start.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)

@@ -116,12 +116,17 @@ def keep_freed_memory() -> None:
         mallopt(M_TOP_PAD, 2**29)
 
 
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to its device, its 2-D convolutions channels-last: two and a half times as fast on a CPU."""
+    moved: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
 def _begin(recipe: Recipe, seed: int, device: torch.device) -> _Run:
     torch.manual_seed(seed)
     network = NETWORKS[recipe.name]()
     initialise(network, recipe.output_bias)
-    # Two and a half times as fast for the 2-D convolutions; arrays of three dimensions stay as they are.
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = on_device(network, device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay)
     return _Run(network, optimizer)
 

@@ -8,24 +8,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from mtag.corpus import Corpus, Split, read_corpus, split_corpus
+from mtag.corpus import Corpus, Indices, Split, read_corpus, split_corpus
 from mtag.ensemble import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle, load_ensemble
 from mtag.errors import CorpusError, DeviceError
-from mtag.evaluate import evaluate
+from mtag.evaluate import Float32, evaluate
 from mtag.training.batches import LogMelBatches, WaveformBatches
 from mtag.training.cache import Windows, load_windows
 from mtag.training.combine import Combined, assign_folds, fit_combiner
 from mtag.training.export import export_combiner, export_member
-from mtag.training.fit import Progress, Trained, fit, keep_freed_memory, predict_rows
+from mtag.training.fit import Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
 from mtag.training.manifest import write_manifest
 from mtag.training.recipes import RECIPES, Recipe
 from mtag.training.thresholds import PRECISION, PRESENT, choose_thresholds
-
-N_PRACTICE = 400  # training windows whose scores the combiners practise on
 
 
 @dataclass(frozen=True)
@@ -171,28 +167,17 @@ def _bundle(
 def _combine(
     trained: dict[str, Trained], corpus: Corpus, windows: Windows, split: Split, seed: int, device: torch.device
 ) -> dict[str, Combined]:
-    practice = np.random.default_rng(seed).choice(split.train, min(N_PRACTICE, len(split.train)), replace=False)
-    rows = np.concatenate([practice, split.validation])
+    rows = split.validation
     scores = {member: _scores(result, member, windows, rows, device) for member, result in trained.items()}
-    folds = assign_folds([corpus.tracks[row] for row in split.validation], seed)
-    return {
-        name: fit_combiner(
-            name,
-            {member: values[: len(practice)] for member, values in scores.items()},
-            {member: values[len(practice) :] for member, values in scores.items()},
-            corpus.labels[split.validation],
-            folds,
-            seed,
-        )
-        for name in COMBINATIONS
-    }
+    folds = assign_folds([corpus.tracks[row] for row in rows], seed)
+    return {name: fit_combiner(name, scores, corpus.labels[rows], folds, seed) for name in COMBINATIONS}
 
 
 def _scores(
-    trained: Trained, member: str, windows: Windows, rows: NDArray[np.int64], device: torch.device
-) -> NDArray[np.float32]:
+    trained: Trained, member: str, windows: Windows, rows: Indices, device: torch.device
+) -> Float32:
     source = (WaveformBatches if member == "model3" else LogMelBatches)(windows, trained.normalisation)
-    return predict_rows(trained.network.to(device), source, rows, device)
+    return predict_rows(on_device(trained.network, device), source, rows, device)
 
 
 def _record(
@@ -217,7 +202,9 @@ def _record(
             member: result.record | {"normalisation": asdict(result.normalisation)}
             for member, result in trained.items()
         },
-        "combiners": {name: {"epochs": r.epochs, "losses": r.losses} for name, r in combined.items()},
+        "combiners": {
+            name: {"weights": r.weights, "epochs": r.epochs, "losses": r.losses} for name, r in combined.items()
+        },
     }
 
 

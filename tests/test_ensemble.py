@@ -1,0 +1,130 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mtag.constants import N_FRAMES, N_MELS, WINDOW_SAMPLES
+from mtag.ensemble import COMBINATIONS, FAST, FULL, MEMBERS, load_bundle, load_ensemble
+from mtag.errors import DeviceError, WeightsError
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    return load_ensemble(combinations=tuple(COMBINATIONS), device="cpu")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the bundle that a test may damage."""
+    return shutil.copytree(load_bundle().folder, tmp_path / "bundle")
+
+
+def change_manifest(folder, **changes):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def inputs(n):
+    rng = np.random.default_rng(0)
+    windows = (0.1 * rng.standard_normal((n, WINDOW_SAMPLES))).astype(np.float32)
+    return rng.normal(-20, 15, (n, N_MELS, N_FRAMES)).astype(np.float32), windows
+
+
+def test_the_bundle_is_no_larger_than_the_papers():
+    bundle = load_bundle()
+    assert sum(entry["bytes"] for entry in bundle.manifest["files"].values()) <= 25.6e6
+    assert bundle.manifest["licence"] == "CC BY-NC-SA 4.0"
+
+
+def test_the_manifest_records_that_the_bundle_reaches_what_it_must():
+    rows = {row["name"]: row for row in load_bundle().manifest["metrics"]["test"]["rows"]}
+    assert rows["2"]["correlation"] >= 0.70
+    assert rows["1+2+3"]["correlation"] >= 0.75
+    for combination, members in COMBINATIONS.items():
+        best = max(rows[member.removeprefix("model")]["roc_auc"] for member in members)
+        assert rows[combination]["roc_auc"] > best
+
+
+def test_scores_are_probabilities_of_fifty_tags(ensemble):
+    scores = ensemble.scores(*inputs(2))
+    assert scores.shape == (2, 50)
+    assert scores.dtype == np.float32
+    assert 0 <= scores.min() < scores.max() <= 1
+
+
+def test_a_batch_gives_the_scores_of_its_windows_one_by_one(ensemble):
+    log_mels, windows = inputs(2)
+    together = ensemble.scores(log_mels, windows)
+    alone = [ensemble.scores(log_mels[i : i + 1], windows[i : i + 1])[0] for i in range(2)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_the_fast_ensemble_leaves_model_3_out():
+    fast = load_ensemble(fast=True, device="cpu")
+    assert fast.combination == FAST
+    log_mels, _ = inputs(1)
+    assert fast.scores(log_mels, np.empty((1, 0), np.float32)).shape == (1, 50)
+
+
+def test_fingerprints_tell_the_combinations_apart():
+    bundle = load_bundle()
+    assert bundle.fingerprint(FAST) != bundle.fingerprint(FULL)
+    assert bundle.fingerprint(FULL) == load_bundle().fingerprint(FULL)
+
+
+def test_a_folder_without_a_bundle_is_named(tmp_path):
+    with pytest.raises(WeightsError, match="no weights bundle"):
+        load_bundle(tmp_path)
+
+
+def test_the_environment_names_another_bundle(copy, monkeypatch):
+    monkeypatch.setenv("MTAG_WEIGHTS", str(copy))
+    assert load_bundle().folder == copy
+
+
+@pytest.mark.parametrize("changes", [{"format": 99}, {"features": {}}, {"tags": ["rock"]}, {"files": {}}])
+def test_a_manifest_that_does_not_fit_is_refused(copy, changes):
+    change_manifest(copy, **changes)
+    with pytest.raises(WeightsError):
+        load_bundle(copy)
+
+
+def test_a_manifest_that_is_no_json_is_refused(copy):
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_bundle(copy)
+
+
+def test_a_damaged_network_is_refused_before_it_is_run(copy):
+    content = bytearray((copy / "model1.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "model1.onnx").write_bytes(content)
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_ensemble(load_bundle(copy), device="cpu")
+
+
+def test_a_missing_network_is_named(copy):
+    (copy / "model2.onnx").unlink()
+    with pytest.raises(WeightsError, match=r"model2\.onnx cannot be read"):
+        load_ensemble(load_bundle(copy), device="cpu")
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(DeviceError, match="no device is called"):
+        load_ensemble(device="quantum")
+
+
+def test_the_device_that_really_runs_is_told(ensemble):
+    assert ensemble.device == "cpu"
+
+
+def test_members_can_be_heard_alone(ensemble):
+    log_mels, windows = inputs(1)
+    scores = {member: ensemble.member_scores(member, log_mels, windows) for member in MEMBERS}
+    assert all(given.shape == (1, 50) for given in scores.values())
+    np.testing.assert_allclose(ensemble.combine(FULL, scores), _full(log_mels, windows), atol=1e-5)
+
+
+def _full(log_mels, windows):
+    return load_ensemble(device="cpu").scores(log_mels, windows)
