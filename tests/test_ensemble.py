@@ -7,6 +7,7 @@ import pytest
 from mtag.constants import N_FRAMES, N_MELS, WINDOW_SAMPLES
 from mtag.ensemble import COMBINATIONS, FAST, FULL, MEMBERS, load_bundle, load_ensemble
 from mtag.errors import DeviceError, WeightsError
+from tests.make_goldens import GOLDEN_SCORES, bundle_scores
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,14 @@ def test_fingerprints_tell_the_combinations_apart():
     bundle = load_bundle()
     assert bundle.fingerprint(FAST) != bundle.fingerprint(FULL)
     assert bundle.fingerprint(FULL) == load_bundle().fingerprint(FULL)
+
+
+def test_the_shipped_networks_answer_as_when_they_were_made():
+    expected = np.load(GOLDEN_SCORES)
+    answers = bundle_scores()
+    assert answers.keys() == set(expected.files)
+    for name, scores in answers.items():
+        np.testing.assert_allclose(scores, expected[name], atol=1e-3, err_msg=name)
 
 
 def test_a_folder_without_a_bundle_is_named(tmp_path):

@@ -1,0 +1,5 @@
+"""`python -m mtag`."""
+
+from mtag.cli.app import main
+
+main()
