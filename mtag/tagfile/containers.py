@@ -102,5 +102,6 @@ def parsed(path: Path) -> Iterator[None]:
     try:
         yield
     except (Malformed, struct.error, IndexError, OverflowError) as error:
-        reason = str(error) if isinstance(error, Malformed) else "its structure makes no sense"
-        raise FileError(path, FailureKind.TAG_PARSE, f"cannot be tagged: {reason}") from error
+        if isinstance(error, Malformed):
+            raise FileError(path, error.kind, f"cannot be tagged: {error}") from error
+        raise FileError(path, FailureKind.TAG_PARSE, "cannot be tagged: its structure makes no sense") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -66,7 +67,8 @@ class Edit:
             raise self._refusal("its tag cannot hold these genres or this comment")
 
     def _check_testimony(self, before: Testimony, after: Testimony) -> None:
-        removed, added = set(before.rest) - set(after.rest), set(after.rest) - set(before.rest)
+        old, new = Counter(before.rest), Counter(after.rest)
+        removed, added = old - new, new - old
         if (removed and self.items is not None) or (added and self.old.items is not None):
             raise self._refusal("another program would have read other fields differently")
         if self.fields is None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from mtag.atomic import Patch
+from mtag.errors import FailureKind
 from mtag.tagfile.fields import Fields, is_ours
 
 TRUSTED_BYTES = 1 << 20  # a length that is read without asking how long the file is
@@ -37,6 +38,14 @@ KEYS = {
 
 class Malformed(Exception):  # noqa: N818 - what a parser found, not what a person is told
     """A file does not follow its format; the text goes on from "song.mp3: cannot be tagged: "."""
+
+    kind = FailureKind.TAG_PARSE
+
+
+class Foreign(Malformed):
+    """A container holds something other than music."""
+
+    kind = FailureKind.UNSUPPORTED
 
 
 class Item(NamedTuple):

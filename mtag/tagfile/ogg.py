@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from mtag.atomic import Patch
 from mtag.tagfile import vorbis
-from mtag.tagfile.items import PADDING_BYTES, Container, Items, Malformed, read_at, size_of
+from mtag.tagfile.items import PADDING_BYTES, Container, Foreign, Items, Malformed, read_at, size_of
 
 HEAD = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule position, serial, number, checksum, n segments
 CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page
@@ -147,7 +147,7 @@ def _first_page(file: BinaryIO) -> tuple[Page, Codec]:
         for codec in CODECS:
             if page.data.startswith(codec.first):
                 return page, codec
-    raise Malformed("none of its Ogg streams is Vorbis, Opus, Speex or FLAC")
+    raise Foreign("none of its Ogg streams is Vorbis, Opus, Speex or FLAC")
 
 
 def _comment_pages(file: BinaryIO, first: Page) -> list[Page]:

@@ -5,6 +5,8 @@ Mutagen is wrapped here (and in `fields`, for its list of ID3's genres) and nowh
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mtag.errors import FailureKind, FileError
 from mtag.tagfile.fields import SEPARATOR, genre_names
-from mtag.tagfile.items import KEYS, Container, Keys
+from mtag.tagfile.items import KEYS, TRUSTED_BYTES, Container, Keys
 from mtag.tagfile.mp4 import OWN_NAME
 
 if TYPE_CHECKING:
@@ -66,12 +68,25 @@ def hear(path: Path, container: Container) -> Testimony:
         tag-parse when mutagen cannot.
     """
     keys = KEYS["id3v2.4"] if container.dialect.name.startswith("id3") else container.dialect.keys
-    with path.open("rb") as file:
+    with _BoundedReader(path.open("rb", buffering=0)) as file:
         try:
             return _testimony(_entries(READERS[container.name], file), keys)
         except Exception as error:  # in damaged files mutagen meets more than its own exceptions
             reason = f"cannot be tagged: a second reader finds it damaged ({error or type(error).__name__})"
             raise FileError(path, FailureKind.TAG_PARSE, reason) from error
+
+
+class _BoundedReader(io.BufferedReader):
+    """A file that gives no more than it has.
+
+    Mutagen asks for as many bytes as a damaged file claims to have, and Python would set memory aside for all of them.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read so many bytes, or what is left."""
+        if size is not None and size > TRUSTED_BYTES:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
 
 
 def _testimony(entries: list[Entry], keys: Keys) -> Testimony:

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mtag.constants import WINDOW_SAMPLES
 from mtag.corpus import Corpus, Indices, Split
 from mtag.errors import CorpusError
 from mtag.metrics import correlation, roc_auc, top_decile
@@ -101,10 +100,16 @@ def fit(
         if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == recipe.n_steps:
             _save(run, checkpoint, recipe, seed)
             saved = time.monotonic()
-        pace = (time.monotonic() - started) / (run.step - first_step)
+        done = recipe.remaining_samples(first_step) - recipe.remaining_samples(run.step)
+        pace = (time.monotonic() - started) / done
         report(_progress(run, recipe, loss, pace))
-    record = {"recipe": asdict(recipe), "seed": seed, "seconds": round(run.seconds), "validation": run.history}
+    record = {"recipe": _plain(recipe), "seed": seed, "seconds": round(run.seconds), "validation": run.history}
     return Trained(run.network.eval().cpu().float(), batches.normalisation, record)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON would hold it."""
+    return asdict(recipe) | {"cycles": [asdict(cycle) for cycle in recipe.cycles]}
 
 
 def keep_freed_memory() -> None:
@@ -127,7 +132,7 @@ def _begin(recipe: Recipe, seed: int, device: torch.device) -> _Run:
     network = NETWORKS[recipe.name]()
     initialise(network, recipe.output_bias)
     network = on_device(network, device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
     return _Run(network, optimizer)
 
 
@@ -143,10 +148,9 @@ def _step(
     # Dropout, too, is then a function of seed and step, as the batch is.
     torch.manual_seed(seed * 1_000_003 + run.step)
     chosen = draw(rows, recipe.batch_size, seed, run.step)
-    full = run.step >= recipe.n_steps * (1 - recipe.full_share)
-    inputs = batches.training(chosen, WINDOW_SAMPLES if full else recipe.crop_samples).to(device)
+    inputs = batches.training(chosen, recipe.samples(run.step)).to(device)
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, run.step)
+        group["lr"] = recipe.learning_rate(run.step)
     run.network.train()
     with _autocast(device):
         logits = run.network(inputs)
@@ -158,15 +162,6 @@ def _step(
     nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
     run.optimizer.step()
     return loss.item()
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up to the peak, then half a cosine down to zero at the last step."""
-    n_warm_up = max(1, round(recipe.warm_up * recipe.n_steps))
-    if step < n_warm_up:
-        return recipe.peak_rate * (step + 1) / n_warm_up
-    done = (step - n_warm_up) / max(1, recipe.n_steps - n_warm_up)
-    return recipe.peak_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _autocast(device: torch.device) -> torch.autocast:
@@ -204,19 +199,14 @@ def _validate(
 
 def _progress(run: _Run, recipe: Recipe, loss: float, pace: float) -> Progress:
     last = run.history[-1] if run.history else {"roc_auc": math.nan, "correlation": math.nan}
-    # Steps on full windows cost as much more as they are longer.
-    n_left = recipe.n_steps - run.step
-    n_full = min(n_left, round(recipe.full_share * recipe.n_steps))
-    extra = n_full * (WINDOW_SAMPLES / recipe.crop_samples - 1) if n_full < n_left else 0
-    return Progress(
-        recipe.name, run.step, recipe.n_steps, loss, last["roc_auc"], last["correlation"], pace * (n_left + extra)
-    )
+    left = pace * recipe.remaining_samples(run.step)
+    return Progress(recipe.name, run.step, recipe.n_steps, loss, last["roc_auc"], last["correlation"], left)
 
 
 def _save(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
-        "recipe": asdict(recipe),
+        "recipe": _plain(recipe),
         "seed": seed,
         "network": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
@@ -232,7 +222,7 @@ def _resume(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
     if not path.is_file():
         return
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != asdict(recipe) or state["seed"] != seed:
+    if state["recipe"] != _plain(recipe) or state["seed"] != seed:
         raise CorpusError(f"{path} was made with another recipe or seed: remove it, or train into another folder")
     run.network.load_state_dict(state["network"])
     run.optimizer.load_state_dict(state["optimizer"])

@@ -103,7 +103,7 @@ def _checkpoint(work: Path, member: str) -> Path:
 
 def _recipe(member: str, effort: float) -> Recipe:
     recipe = RECIPES[member]
-    return replace(recipe, n_windows=max(recipe.batch_size, round(recipe.n_windows * effort)))
+    return replace(recipe, cycles=tuple(replace(c, n_windows=round(c.n_windows * effort)) for c in recipe.cycles))
 
 
 def _fit(

@@ -7,6 +7,7 @@ modules here carry the same names, so that an array belongs to the layer that it
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import ClassVar
 from zipfile import BadZipFile
@@ -24,6 +25,9 @@ from mtag.errors import WeightsError
 N_FFT = 512  # samples in one Hann-windowed frame
 HOP_LENGTH = 256  # samples between centred frames, at 16 kHz
 N_MELS = 96
+
+# What NumPy raises for a file that is missing, empty, foreign, cut short, damaged, or a single array.
+_UNREADABLE = (OSError, EOFError, ValueError, BadZipFile, zlib.error, AttributeError, TypeError)
 
 _NEGLIGIBLE = 1e-15  # a weight that cannot move a score by 1e-9
 
@@ -206,7 +210,7 @@ def load_teacher(path: Path) -> Teacher:
     try:
         with np.load(path) as stored:
             arrays = {_RENAMED.get(name, name): torch.from_numpy(stored[name]) for name in stored.files}
-    except (OSError, ValueError, BadZipFile, AttributeError) as error:
+    except _UNREADABLE as error:
         raise WeightsError(f"{path}: cannot be read as a teacher's arrays ({error})") from error
     teacher = Musicnn() if "layers.0.conv.weight" in arrays else FCN()
     try:

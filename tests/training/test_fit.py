@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from mtag.constants import WINDOW_SAMPLES
 from mtag.corpus import split_corpus
 from mtag.errors import CorpusError
 from mtag.training import fit as fitting
-from mtag.training.fit import fit, learning_rate
-from mtag.training.recipes import RECIPES
+from mtag.training.fit import fit
+from mtag.training.recipes import RECIPES, Cycle
 
 CPU = torch.device("cpu")
 
 
 def short(name, steps, **changes):
-    return replace(RECIPES[name], n_windows=steps * 4, batch_size=4, **changes)
+    return replace(RECIPES[name], cycles=(Cycle(steps * 4, 5e-4),), batch_size=4, **changes)
 
 
 def run(recipe, corpus, windows, checkpoint, report=lambda progress: None):
@@ -64,10 +65,18 @@ def test_a_checkpoint_of_another_recipe_is_refused(corpus, windows, tmp_path):
         run(short("model1", 2), corpus, windows, tmp_path / "m.pt")
 
 
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
-    recipe = replace(RECIPES["model1"], n_windows=1_600, batch_size=16, warm_up=0.1)
-    rates = [learning_rate(recipe, step) for step in range(101)]
-    assert max(rates) == pytest.approx(recipe.peak_rate)
-    assert np.argmax(rates) in (9, 10)
-    assert rates[0] == pytest.approx(recipe.peak_rate / 10)
-    assert rates[100] == pytest.approx(0, abs=1e-12)
+def test_the_learning_rate_rises_to_each_cycles_peak_and_falls_to_zero():
+    recipe = replace(RECIPES["model1"], cycles=(Cycle(1_600, 1e-3), Cycle(800, 5e-4)), batch_size=16, warm_up=0.1)
+    rates = [recipe.learning_rate(step) for step in range(recipe.n_steps)]
+    assert len(rates) == 150
+    assert rates[0] == pytest.approx(1e-4)
+    assert max(rates[:100]) == pytest.approx(1e-3)
+    assert rates[99] < 1e-6
+    assert max(rates[100:]) == pytest.approx(5e-4)
+    assert rates[-1] < 2e-6
+
+
+def test_each_cycle_ends_on_full_windows():
+    recipe = replace(short("model3", 10, full_share=0.2), crop_samples=50_000)
+    assert [recipe.samples(step) for step in range(10)] == [50_000] * 8 + [WINDOW_SAMPLES] * 2
+    assert recipe.remaining_samples(7) == 50_000 + 2 * WINDOW_SAMPLES
