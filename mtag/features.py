@@ -42,15 +42,16 @@ def power_spectrogram(samples: Float32) -> Float32:
     padded = np.pad(samples, N_FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH]
     spectrum = fft.rfft(frames * _hann(), axis=1)
-    power: Float32 = (spectrum.real**2 + spectrum.imag**2).T
+    power: Float32 = (spectrum.real**2 + spectrum.imag**2).T.astype(np.float32)
     return power
 
 
 @cache
-def _hann() -> Float32:
-    """Periodic Hann window, (2048,) float32."""
+def _hann() -> NDArray[np.float64]:
+    """Periodic Hann window, (2048,) float64: it makes the transform one in double precision, as librosa's."""
     n = np.arange(N_FFT)
-    return (0.5 - 0.5 * np.cos(2 * np.pi * n / N_FFT)).astype(np.float32)
+    window: NDArray[np.float64] = 0.5 - 0.5 * np.cos(2 * np.pi * n / N_FFT)
+    return window
 
 
 @cache

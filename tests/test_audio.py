@@ -148,11 +148,13 @@ def test_a_chained_ogg_is_heard_through(tmp_path):
     assert loudest_hz(samples[-2 * SAMPLE_RATE :]) == pytest.approx(1_000, abs=1)
 
 
-def test_a_chained_ogg_whose_links_differ_gives_its_first_link(tmp_path):
+def test_a_chained_ogg_whose_links_differ_gives_at_least_its_first_link(tmp_path):
     links = [encode(tmp_path / f"{sr}.ogg", tone(3, sr), sr).read_bytes() for sr in (44100, 22050)]
     path = tmp_path / "chained.ogg"
     path.write_bytes(b"".join(links))
-    assert decode(path).size / SAMPLE_RATE == pytest.approx(3, abs=0.1)
+    samples = decode(path)  # what comes after it depends on FFmpeg's version
+    assert samples.size / SAMPLE_RATE > 2.9
+    assert level(samples) == pytest.approx(LEVEL_OF_HALF_SCALE, abs=0.5)
 
 
 def test_threads_decode_side_by_side_to_the_same_samples(tmp_path):

@@ -33,12 +33,7 @@ def test_log_mel_of_noise_equals_librosas(rms):
 @pytest.mark.parametrize("hz", [60, 440, 7_900])
 def test_log_mel_of_a_tone_equals_librosas(hz):
     samples = tone(WINDOW_SECONDS, SAMPLE_RATE, hz)
-    ours, librosas = log_mel(samples[None])[0], librosa_log_mel(samples)
-    # Far below the tone, more than 60 dB, lies the rounding of a float32 Fourier transform.
-    heard = librosas > librosas.max() - 60
-    assert heard.any(axis=0).all()
-    np.testing.assert_allclose(ours[heard], librosas[heard], atol=TOLERANCE)
-    assert ours[~heard].max() < librosas.max() - 59
+    np.testing.assert_allclose(log_mel(samples[None])[0], librosa_log_mel(samples), atol=TOLERANCE)
 
 
 def test_log_mel_of_silence_is_the_floor_everywhere():
