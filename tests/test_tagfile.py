@@ -25,7 +25,8 @@ from mtag.tagfile import (
     snapshot,
     write,
 )
-from tests.tagged import MAKERS, audio_digest, plain
+from tests.plain import plain
+from tests.tagged import MAKERS, all_kinds, audio_digest
 
 NAMES = st.lists(st.text(max_size=40), max_size=4).map(tuple)
 LINES = st.none() | st.text(max_size=80).map(lambda text: COMMENT_PREFIX + text)
@@ -34,12 +35,9 @@ LINE = "mtag: guitar, slow, female vocals"
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files() -> Path:
     """A folder with one file of each kind."""
-    folder = tmp_path_factory.mktemp("files")
-    for name, make in MAKERS.items():
-        make(folder / name)
-    return folder
+    return all_kinds()
 
 
 @pytest.fixture(scope="module", autouse=True)

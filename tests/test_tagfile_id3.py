@@ -12,18 +12,8 @@ from mutagen import id3
 from mtag.errors import FailureKind, FileError
 from mtag.tagfile import Fields, GenrePolicy, plan, read_fields, restore, snapshot, write
 from mtag.tagfile.id3 import read_tag
-from tests.tagged import (
-    COVER,
-    audio_digest,
-    id3_size,
-    id3_tag,
-    id3v22_tag,
-    mp3_bare,
-    raw_frame,
-    raw_tag,
-    syncsafe,
-    v1_tag,
-)
+from tests.plain import id3_size
+from tests.tagged import COVER, audio_digest, id3_tag, id3v22_tag, mp3_bare, raw_frame, raw_tag, syncsafe, v1_tag
 
 LINE = "mtag: guitar, slow"
 FIELDS = Fields(("techno", "new age"), (LINE,))
