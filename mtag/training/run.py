@@ -173,9 +173,7 @@ def _combine(
     return {name: fit_combiner(name, scores, corpus.labels[rows], folds, seed) for name in COMBINATIONS}
 
 
-def _scores(
-    trained: Trained, member: str, windows: Windows, rows: Indices, device: torch.device
-) -> Float32:
+def _scores(trained: Trained, member: str, windows: Windows, rows: Indices, device: torch.device) -> Float32:
     source = (WaveformBatches if member == "model3" else LogMelBatches)(windows, trained.normalisation)
     return predict_rows(on_device(trained.network, device), source, rows, device)
 

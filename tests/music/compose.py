@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.music.publish import encode, label
 from tests.music.score import Note, Part, Sound, clock, line, perform, pitch, render, shaped
-from tests.music.sound import SR, amplifier, band, master, place, room, tabla
+from tests.music.sound import SR, amplifier, band, master, piano, place, room, tabla
 from tests.music.techno import warehouse
 
 
@@ -29,7 +29,7 @@ def broken(chords: str, pattern: list[int], unit: float, velocity: float) -> lis
 
 
 def nocturne() -> Sound:
-    """Piano: a song over wide broken chords in E flat, twelve eighths a bar, with pedal and rubato."""
+    """Piano: a song over wide broken chords, twelve eighths a bar; written in E flat, played in A flat below."""
     rng = np.random.default_rng(1)
     melody = line(
         "Bb4/3 G5/6 F5/1 G5/1 F5/1 | F5/3 D5/2 B4/1 C5/4 Eb5/2 | Ab5/5 G5/1 F5/3 C5/2 Eb5/1 |"
@@ -48,8 +48,12 @@ def nocturne() -> Sound:
     at = clock([(0, 54), (3, 66), (7, 60), (12, 68), (15, 54), (18, 70), (22, 60), (26, 40)])
     notes = perform(shaped(melody, swell), at, rng, timing=0.012, legato=1.05)
     notes += perform(shaped(accompaniment, swell), at, rng, timing=0.008, legato=1.3)
-    pedals = [(at(beat + d), d > 0.05) for beat in range(0, 27, 2) for d in (0.0, 0.1)]
-    return band(room(render([Part(0, notes, pedals=pedals)]), 3.0, 0.9, rng), 0, 1_500, order=1)
+    sound = np.zeros((2, 30 * SR))
+    for note in notes:
+        key = note.pitch - 7
+        side = (key - 57) / 60  # low strings to the left, high ones to the right
+        place(sound, np.outer([1 - side, 1 + side], piano(key, note.velocity, note.length, rng)), note.start)
+    return band(room(sound, 2.5, 0.45, rng), 0, 800, order=1)
 
 
 def toccata() -> Sound:
@@ -116,7 +120,7 @@ def aria() -> Sound:
 
 
 def raga() -> Sound:
-    """Sitar: a free opening and a composition in raga Kafi over a drone, with tabla in sixteen beats."""
+    """Sitar: a slow opening and a composition in raga Kafi over a drone, with tabla in sixteen beats."""
     rng = np.random.default_rng(4)
     at = clock([(0, 126), (20, 126), (56, 150)])
     opening = line("C4/3 Bb3/1 D4/3 C4/1 | Eb4/3 D4/1 F4/2 Eb4/1 D4/1 | C4/2", velocity=92)
@@ -136,11 +140,12 @@ def raga() -> Sound:
     parts = [
         Part(104, perform(sitar, at, rng, legato=1.3), bends=bends, volume=120),
         Part(104, perform(strums, at, rng), volume=70, pan=80),
-        Part(104, perform(drone, at, rng, legato=1.5), volume=60, pan=40),
+        Part(104, perform(drone, at, rng, legato=1.5), volume=90, pan=40),
     ]
-    sound = render(parts)
-    place(sound, 0.6 * np.abs(sound).max() * teental(at, 18, 50, rng), 0)
-    return band(room(sound, 2.0, 0.45, rng), 0, 8_000, order=1)
+    strings = render(parts)
+    sound = strings + 1.5 * band(strings, 1_200, SR / 2, order=1)  # the wide bridge buzzes
+    place(sound, np.abs(sound).max() * teental(at, 50, rng), 0)
+    return sound
 
 
 def to_next(key: float) -> int:
@@ -155,13 +160,13 @@ def glide(start: float, end: float, semitones: float) -> list[tuple[float, float
     return [(start + (end - start) * float(x), float(y)) for x, y in zip(moments, curve, strict=True)]
 
 
-def teental(at: Callable[[float], float], first: int, last: int, rng: np.random.Generator) -> Sound:
+def teental(at: Callable[[float], float], n_beats: int, rng: np.random.Generator) -> Sound:
     """Tabla strokes for each beat of the sixteen: (n,) samples."""
     bols = ["na+ge", "tin+ge", "tin+ge", "na+ge"]  # dha dhin dhin dha
     cycle = [*bols, *bols, "na+ge", "tin", "tin", "na", "na", "tin+ge", "tin+ge", "na+ge"]
     track = np.zeros(30 * SR)
-    for beat in range(first, last):
-        for stroke in cycle[(beat - first) % 16].split("+"):
+    for beat in range(n_beats):
+        for stroke in cycle[(beat - 2) % 16].split("+"):
             place(track, tabla(stroke, rng), at(beat) + rng.normal(0, 0.005), rng.normal(0.9, 0.06))
         for late in (0.5, 0.75) if beat % 4 == 3 else (0.5,):
             place(track, tabla("te", rng), at(beat + late), 0.5)
@@ -216,7 +221,7 @@ def drumming(n_beats: int) -> list[Note]:
 
 
 PIECES: dict[str, tuple[str, Callable[[], Sound], float]] = {  # file: title, composer, seconds
-    "nocturne.flac": ("Nocturne in E flat", nocturne, 28.5),
+    "nocturne.flac": ("Nocturne in A flat", nocturne, 28.5),
     "toccata.ogg": ("Toccata in D minor", toccata, 27.5),
     "aria.mp3": ("Aria in G minor", aria, 28.5),
     "raga.m4a": ("Raga Kafi", raga, 25.5),

@@ -43,7 +43,6 @@ class Part:
     program: int  # counted from 0
     notes: list[Note]
     bends: list[tuple[float, float]] = field(default_factory=list)  # (second, semitones)
-    pedals: list[tuple[float, bool]] = field(default_factory=list)  # (second, down)
     volume: int = 100  # 0 to 127
     pan: int = 64  # 0 left, 127 right
     drums: bool = False
@@ -145,7 +144,6 @@ def _events(part: Part, channel: int) -> Events:
     for seconds, semitones in part.bends:
         value = int(np.clip(8192 + 8192 * semitones / BEND_RANGE, 0, 16_383))
         events.append((seconds, bytes([bend, value & 127, value >> 7])))
-    events += [(seconds, bytes([control, 64, 127 if down else 0])) for seconds, down in part.pedals]
     return events
 
 
@@ -162,6 +160,8 @@ def _apart(notes: list[Note]) -> list[Note]:
 
 def _variable_length(value: int) -> bytes:
     """MIDI's numbers: seven bits a byte, the high bit on all but the last."""
+    if value < 0:
+        raise ValueError("an event lies before the start")
     groups = [value & 127]
     while value := value >> 7:
         groups.append(128 | value & 127)
