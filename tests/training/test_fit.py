@@ -15,7 +15,9 @@ CPU = torch.device("cpu")
 
 
 def short(name, steps, **changes):
-    return replace(RECIPES[name], cycles=(Cycle(steps * 4, 5e-4),), batch_size=4, **changes)
+    return replace(
+        RECIPES[name], cycles=(Cycle(steps * 4, RECIPES[name].cycles[0].peak_rate),), batch_size=4, **changes
+    )
 
 
 def run(recipe, corpus, windows, checkpoint, report=lambda progress: None):
