@@ -47,6 +47,14 @@ class Mtime(str, Enum):
     BUMP = "bump"  # two seconds later: noticed by servers' quick scans, the order of files stays
 
 
+class HardLinks(str, Enum):
+    """What is done with a file that has other names."""
+
+    SKIP = "skip"  # it is left alone
+    INPLACE = "inplace"  # it is changed under all its names
+    BREAK = "break"  # it parts from the other names, which keep the old content
+
+
 class HardLinkedError(FileError):
     """The file has other names that would part from it, or be changed with it, so it was left alone."""
 
@@ -85,7 +93,7 @@ def rewrite(
     check: Callable[[Path], None],
     *,
     mtime: Mtime = Mtime.NOW,
-    break_links: bool = False,
+    hardlinks: HardLinks = HardLinks.SKIP,
 ) -> bool:
     """Replace a file by an edited copy of itself.
 
@@ -102,8 +110,8 @@ def rewrite(
         Is given the finished copy, raises to refuse it.
     mtime
         The time stamp the file has afterwards.
-    break_links
-        Write hard-linked files too; the other names then keep the old content.
+    hardlinks
+        What is done with a file that has several names.
 
     Returns
     -------
@@ -121,7 +129,7 @@ def rewrite(
             patches = sorted(edit(source))
             if not patches:
                 return False
-            _refuse_if_guarded(path, before, break_links)
+            _refuse_if_guarded(path, before, hardlinks)
             with _copy_beside(real) as (copy, target):
                 _fill(source, target, patches, before.st_size)
                 _dress(real, copy, before, mtime)
@@ -136,8 +144,8 @@ def rewrite(
     return True
 
 
-def _refuse_if_guarded(path: Path, stat: os.stat_result, break_links: bool) -> None:
-    if stat.st_nlink > 1 and not break_links:
+def _refuse_if_guarded(path: Path, stat: os.stat_result, hardlinks: HardLinks) -> None:
+    if stat.st_nlink > 1 and hardlinks is not HardLinks.BREAK:
         raise HardLinkedError(path, stat.st_nlink)
     # A rename would get past the file's own write protection, and root past any.
     if not stat.st_mode & 0o222 or not os.access(path, os.W_OK):

@@ -21,7 +21,7 @@ from mtag.catalog import Catalog, Heard
 from mtag.ensemble import FAST, FULL, Bundle, Ensemble, load_ensemble
 from mtag.errors import FailureKind, FileError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
-from mtag.tagfile import COMMENT_PREFIX, Fields, GenrePolicy, HardLinkedError, is_ours, plan
+from mtag.tagfile import Field, Fields, GenrePolicy, HardLinkedError, is_ours, plan
 from mtag.vocabulary import Kind, choose, kind_of
 from mtag.walk import explain, find_files
 
@@ -249,9 +249,9 @@ class _Scan:
     def _tag(self, track: _Track, heard: Heard) -> ScanResult:
         options = self.options
         words = choose(heard.scores.tolist(), self.tags, self.thresholds, top=options.top, min_score=options.min_score)
-        line = COMMENT_PREFIX + ", ".join(words.comment) if words.comment else None
+        heard_words = {Field.GENRE: words.genres, Field.COMMENT: words.comment}
         current = tagfile.read_fields(track.path)
-        wanted = plan(current, words.genres, line, options.policy)
+        wanted = plan(current, heard_words, options.policy, tagfile.stamp(options.version, self.fingerprint))
         status = Status.UNCHANGED if wanted is None else Status.PREVIEW
         if wanted is not None and options.write:
             status = Status.WRITTEN if self._write(track, wanted) else Status.UNCHANGED

@@ -18,7 +18,12 @@ from mutagen.wave import WAVE
 
 
 def plain(path: Path) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    """Genres, comments and everything else in a file's tag, as plain mutagen reads them."""
+    """Genres, comments and everything else in a file's tag but mtag's own field, as plain mutagen reads them."""
+    genres, comments, rest = _plain(path)
+    return genres, comments, [(key, value) for key, value in rest if not key.endswith("MTAG")]
+
+
+def _plain(path: Path) -> tuple[list[str], list[str], list[tuple[str, str]]]:
     data = path.read_bytes()
     if b"fLaC" in (data[:4], data[id3_size(data) :][:4]):
         file = FLAC(path)
@@ -35,7 +40,7 @@ def plain(path: Path) -> tuple[list[str], list[str], list[tuple[str, str]]]:
             (key, value) for key, values in tags.items() for value in (values if isinstance(values, list) else [values])
         ]
         own = [("©cmt", value.decode()) for key, value in pairs if key == "----:com.apple.iTunes:mtag comment"]
-        return _split_entries([*(pair for pair in pairs if "mtag" not in pair[0]), *own], "©gen", "©cmt", [])
+        return _split_entries([*(pair for pair in pairs if "mtag comment" not in pair[0]), *own], "©gen", "©cmt", [])
     if data[:4] == b"\x30\x26\xb2\x75":
         return _split_entries(
             [(key, attr.value if attr.TYPE == 0 else attr) for key, attr in ASF(path).tags],

@@ -23,7 +23,7 @@ from mutagen.oggvorbis import OggVorbis
 
 from mtag.audio import packet_digest
 from mtag.errors import FileError
-from mtag.tagfile import Fields, read_fields, snapshot, write
+from mtag.tagfile import COMMENT_PREFIX, Field, Fields, GenrePolicy, plan, read_fields, snapshot, write
 from tests.encoding import encode, tone
 
 COVER = b"\xff\xd8\xff\xe0 not quite a picture \xff\x00\xff\xfe" + bytes(range(256)) * 40
@@ -362,6 +362,12 @@ def all_kinds() -> Path:
     for name, make in MAKERS.items():
         make(Path(folder.name) / name)
     return Path(folder.name)
+
+
+def planned(current: Fields, genres: tuple[str, ...], line: str | None, policy: GenrePolicy) -> Fields | None:
+    """What `plan` says to genres and a comment, of which the whole line is given."""
+    comment = () if line is None else (line.removeprefix(COMMENT_PREFIX),)
+    return plan(current, {Field.GENRE: genres, Field.COMMENT: comment}, policy)
 
 
 def refused(path: Path) -> FileError:

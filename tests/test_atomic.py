@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtag import atomic
-from mtag.atomic import HardLinkedError, Mtime, Patch, is_litter, litter_name, remove_litter, rewrite
+from mtag.atomic import HardLinkedError, HardLinks, Mtime, Patch, is_litter, litter_name, remove_litter, rewrite
 from mtag.errors import FailureKind, FileError
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
@@ -273,7 +273,7 @@ def test_hard_links_are_refused_or_broken(file: Path) -> None:
         rewrite(file, become(NEW), accept)
     assert caught.value.path == file
     assert file.read_bytes() == OLD
-    rewrite(file, become(NEW), accept, break_links=True)
+    rewrite(file, become(NEW), accept, hardlinks=HardLinks.BREAK)
     assert (file.read_bytes(), other.read_bytes()) == (NEW, OLD)
 
 

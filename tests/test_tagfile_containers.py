@@ -13,11 +13,11 @@ from mutagen.mp4 import MP4
 from mutagen.ogg import OggPage
 
 from mtag.errors import FailureKind
-from mtag.tagfile import Fields, plan, read_fields, restore, snapshot, write
+from mtag.tagfile import Fields, read_fields, restore, snapshot, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.encoding import encode, noise, tone
 from tests.plain import plain
-from tests.tagged import all_kinds, audio_digest, m4a, ogg, refused, v1_tag
+from tests.tagged import all_kinds, audio_digest, m4a, ogg, planned, refused, v1_tag
 
 LINE = "mtag: guitar, slow"
 FIELDS = Fields(("techno", "new age"), (LINE,))
@@ -139,9 +139,9 @@ def test_a_comment_of_somebody_else_in_mp4_is_joined_by_a_freeform_atom(tmp_path
 
 def test_a_number_for_a_genre_in_mp4_is_kept_as_its_name_when_genres_are_added(tmp_path: Path) -> None:
     path = m4a(tmp_path / "song.m4a")
-    planned = plan(read_fields(path), ("techno",), None, GenrePolicy.APPEND)
-    assert planned is not None
-    write(path, planned, audio_digest)
+    wanted = planned(read_fields(path), ("techno",), None, GenrePolicy.APPEND)
+    assert wanted is not None
+    write(path, wanted, audio_digest)
     assert MP4(path)["\xa9gen"] == ["Other", "techno"]
 
 
@@ -193,7 +193,7 @@ def test_an_info_list_counts_as_shown_and_stays(made: Path, tmp_path: Path) -> N
     data = (made / "info.wav").read_bytes().replace(b"INAM\6\0\0\0Titel\0", b"IGNR\6\0\0\0Swing\0")
     path.write_bytes(data)
     assert read_fields(path) == Fields(("Swing",), ("mine",))
-    assert plan(read_fields(path), ("techno",), None, GenrePolicy.FILL) is None
+    assert planned(read_fields(path), ("techno",), None, GenrePolicy.FILL) is None
     write(path, Fields(("Swing", "techno"), ("mine", LINE)), audio_digest)
     assert read_fields(path) == Fields(("Swing", "techno"), ("mine", LINE))
 
@@ -202,7 +202,7 @@ def test_an_own_line_copied_into_an_info_list_does_not_make_the_next_run_write(m
     path = tmp_path / "song.wav"
     path.write_bytes((made / "info.wav").read_bytes().replace(b"INAM\6\0\0\0Titel\0", b"ICMT\6\0\0\0mtag: "))
     write(path, FIELDS, audio_digest)
-    assert plan(read_fields(path), FIELDS.genres, LINE, GenrePolicy.REPLACE) is None
+    assert planned(read_fields(path), FIELDS.genres, LINE, GenrePolicy.REPLACE) is None
 
 
 def test_a_second_value_is_added_to_an_ape_comment_and_its_key_and_flags_stay(made: Path, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from mutagen.oggvorbis import OggVorbis
 
 from mtag.errors import FailureKind, FileError
-from mtag.tagfile import Fields, HardLinkedError, is_hard_linked, plan, read_fields, write
+from mtag.tagfile import Fields, HardLinkedError, HardLinks, is_hard_linked, read_fields, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.plain import plain
-from tests.tagged import MAKERS, all_kinds, audio_digest, refused
+from tests.tagged import MAKERS, all_kinds, audio_digest, planned, refused
 
 LINE = "mtag: guitar, slow"
 FIELDS = Fields(("techno", "new age"), (LINE,))
@@ -182,7 +182,7 @@ def test_hard_linked_files_are_left_alone_unless_asked(made: Path, tmp_path: Pat
     with pytest.raises(HardLinkedError, match="2 hard links"):
         write(path, FIELDS, audio_digest)
     assert path.read_bytes() == before
-    assert write(path, FIELDS, audio_digest, break_links=True)
+    assert write(path, FIELDS, audio_digest, hardlinks=HardLinks.BREAK)
     assert other.read_bytes() == before
     assert OggVorbis(path)["genre"] == ["techno", "new age"]
 
@@ -198,8 +198,8 @@ def test_mutated_files_are_refused_or_written_without_harm(made: Path, tmp_path:
         path.write_bytes(mutated)
         try:
             shown = read_fields(path)
-            planned = plan(shown, ("techno",), LINE, GenrePolicy.REPLACE)
-            outcomes.add(planned is not None and write(path, planned, lambda file: ""))
+            wanted = planned(shown, ("techno",), LINE, GenrePolicy.REPLACE)
+            outcomes.add(wanted is not None and write(path, wanted, lambda file: ""))
         except FileError as error:
             outcomes.add(error.kind.value)
             assert path.read_bytes() == mutated

@@ -1,38 +1,47 @@
-"""Genre and comment in music files: read, planned, written, and put back as they were.
+"""What mtag writes into music files: read, planned, written, put back as it was, and taken out again.
 
-Each container's tag is handled as a row of stored items (`items`), of which only those of the two fields are ever
-spelt anew; `containers` tells by its content what kind of file there is. A write is checked on a copy, by re-reading
-it here, by mutagen (`witness`) and by a digest of the audio, before the copy takes the file's place (`atomic`).
+Each container's tag is handled as a row of stored items (`items`), of which only those of mtag's fields are ever
+spelt anew; `containers` tells by its content what kind of file there is, `origin` keeps what a file said before mtag.
+A write is checked on a copy, by re-reading it here, by mutagen (`witness`) and by a digest of the audio, before the
+copy takes the file's place (`atomic`).
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 
-from mtag.atomic import HardLinkedError, Mtime, is_hard_linked, rewrite
+from mtag.atomic import HardLinkedError, HardLinks, Mtime, is_hard_linked, rewrite
 from mtag.errors import FailureKind, FileError
+from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed
 from mtag.tagfile.edit import Digest, Edit
-from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, agree, is_ours, own_lines, plan
-from mtag.tagfile.items import Container, Item, Items, fields_of, in_order, with_genres, with_line
+from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, Style, is_ours, own_line, plan, stamp
+from mtag.tagfile.items import Container, Items
+from mtag.tagfile.origin import fields_of, planned, stripped
+from mtag.tagfile.snapshot import Snapshot, differing, put_back, take
 
 __all__ = [
     "COMMENT_PREFIX",
     "SUFFIXES",
+    "Field",
     "Fields",
     "GenrePolicy",
     "HardLinkedError",
+    "HardLinks",
     "Mtime",
     "Snapshot",
+    "Style",
+    "changed_since",
     "is_hard_linked",
     "is_ours",
+    "own_line",
     "plan",
     "read_fields",
     "restore",
     "snapshot",
+    "stamp",
+    "strip",
     "write",
 ]
 
@@ -43,29 +52,8 @@ SUFFIXES = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The stored items of the two fields, byte for byte, and where they stood."""
-
-    spelling: str  # of the tag they are from
-    tagged: bool  # whether the file had a tag at all
-    items: tuple[tuple[int, Item], ...]  # index among all items of the tag, and the item
-
-    def to_json(self) -> str:
-        """JSON text without line breaks."""
-        items = [[at, item.key, base64.b64encode(item.raw).decode(), item.place] for at, item in self.items]
-        return json.dumps({"spelling": self.spelling, "tagged": self.tagged, "items": items})
-
-    @classmethod
-    def from_json(cls, text: str) -> Snapshot:
-        """Read what `to_json` gave (ValueError, KeyError or TypeError for anything else)."""
-        data = json.loads(text)
-        items = tuple((index, Item(key, base64.b64decode(raw), place)) for index, key, raw, place in data["items"])
-        return cls(data["spelling"], data["tagged"], items)
-
-
 def read_fields(path: Path) -> Fields:
-    """Read genre and comment as a player shows them.
+    """Read the fields as a player shows them, and as it showed them before mtag wrote to the file.
 
     Raises
     ------
@@ -77,7 +65,7 @@ def read_fields(path: Path) -> Fields:
 
 
 def snapshot(path: Path) -> Snapshot:
-    """Take the two fields' items out of a file byte for byte, so that `restore` can put them back.
+    """Take the fields' items out of a file byte for byte, so that `restore` can put them back.
 
     Raises
     ------
@@ -85,7 +73,28 @@ def snapshot(path: Path) -> Snapshot:
         As `read_fields`.
     """
     with opened(path) as container:
-        return _snapshot(container)
+        return take(container.dialect, container.items)
+
+
+def changed_since(path: Path, after: Snapshot) -> frozenset[Field]:
+    """Tell which fields no longer say what they said when a snapshot was taken.
+
+    A tag that another program has only spelt anew, say in another version of ID3, counts as unchanged.
+
+    Parameters
+    ----------
+    path
+        The file.
+    after
+        From `snapshot`, right after a write. Fields it does not tell of are never among those given.
+
+    Raises
+    ------
+    FileError
+        As `read_fields`.
+    """
+    with opened(path) as container, parsed(path):
+        return differing(container, after)
 
 
 def write(
@@ -95,9 +104,13 @@ def write(
     *,
     before: Snapshot | None = None,
     mtime: Mtime = Mtime.NOW,
-    break_links: bool = False,
+    hardlinks: HardLinks = HardLinks.SKIP,
+    style: Style = Style(),  # noqa: B008 - it is frozen
 ) -> bool:
-    """Make a file's genre and comment read as planned, and change nothing else in it.
+    """Make a file's fields read as planned, and change nothing else in it.
+
+    The file bears afterwards, in a field of mtag's own, which mtag wrote and the way back to what the file said
+    before; a plan that leaves nothing of mtag's in the file takes that field out too.
 
     Parameters
     ----------
@@ -111,8 +124,10 @@ def write(
         What the file is thought to hold; it is left alone when that is no longer so.
     mtime
         The time stamp the file has afterwards.
-    break_links
-        Write to hard-linked files too, which parts this name from the others.
+    hardlinks
+        What is done with a file that has several names.
+    style
+        How several values are spelt, and the version of a new ID3 tag; as `plan` was told.
 
     Returns
     -------
@@ -125,12 +140,12 @@ def write(
     """
 
     def change(container: Container) -> Items | None:
-        if before is not None and _snapshot(container) != before:
+        if before is not None and take(container.dialect, container.items, before.fields) != before:
             raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile")
-        return _planned(container, fields)
+        return planned(container, fields, style)
 
-    edit = Edit(path, change, digest, fields)
-    return rewrite(path, edit.patches, edit.check, mtime=mtime, break_links=break_links)
+    edit = Edit(path, change, digest, fields, style)
+    return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)
 
 
 def restore(
@@ -138,10 +153,9 @@ def restore(
     before: Snapshot,
     digest: Digest,
     *,
-    genre: bool = True,
-    comment: bool = True,
+    fields: Collection[Field] = frozenset(Field),
     mtime: Mtime = Mtime.NOW,
-    break_links: bool = False,
+    hardlinks: HardLinks = HardLinks.SKIP,
 ) -> bool:
     """Put back what `snapshot` took, byte for byte; a tag that there was not, and holds nothing else, goes.
 
@@ -151,10 +165,10 @@ def restore(
         The file.
     before
         The items to put back.
-    digest, mtime, break_links
+    digest, mtime, hardlinks
         As for `write`.
-    genre, comment
-        Whether this field is to be restored.
+    fields
+        Which fields are to be restored, as far as the snapshot tells of them.
 
     Returns
     -------
@@ -167,38 +181,33 @@ def restore(
     """
 
     def change(container: Container) -> Items | None:
-        genre_key, comment_key = container.dialect.keys
-        return _restored(container, before, {genre_key: genre, comment_key: comment})
+        return put_back(container, container.items or (), before, fields)
 
     edit = Edit(path, change, digest)
-    return rewrite(path, edit.patches, edit.check, mtime=mtime, break_links=break_links)
+    return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)
 
 
-def _snapshot(container: Container) -> Snapshot:
-    items = enumerate(container.items or ())
-    touched = tuple((index, item) for index, item in items if item.key in container.dialect.keys)
-    return Snapshot(container.dialect.spelling, container.items is not None, touched)
+def strip(path: Path, digest: Digest, *, mtime: Mtime = Mtime.NOW, hardlinks: HardLinks = HardLinks.SKIP) -> bool:
+    """Take everything out of a file that mtag has written, whatever wrote it and wherever the file has been since.
 
+    Each field gets back what it held before mtag, byte for byte, unless somebody has changed it after mtag did; a tag
+    that mtag made goes. Of a file that version 0.1.0 wrote, which kept no record in the file, the comment goes.
 
-def _planned(container: Container, fields: Fields) -> Items | None:
-    """The items of a file that reads as planned."""
-    now, dialect = fields_of(container), container.dialect
-    if agree(now, fields):
-        return container.items
-    items = container.fresh() if container.items is None else container.items
-    if fields.genres != now.genres:
-        items = with_genres(dialect, items, fields.genres)
-    if own_lines(fields) != own_lines(now):
-        items = with_line(dialect, items, next(iter(own_lines(fields)), None))
-    return items
+    Parameters
+    ----------
+    path
+        The file.
+    digest, mtime, hardlinks
+        As for `write`.
 
+    Returns
+    -------
+    Whether there was anything of mtag's.
 
-def _restored(container: Container, before: Snapshot, wanted: dict[str, bool]) -> Items | None:
-    """The items of a file whose wanted fields are as they were."""
-    items = [item for item in container.items or () if not wanted.get(item.key)]
-    for index, item in before.items:
-        adopted = container.dialect.adopt(item, before.spelling)
-        if wanted.get(adopted.key):
-            items.insert(index, adopted)
-    made_by_mtag = not before.tagged and set(items) <= set(container.fresh())
-    return None if made_by_mtag else in_order(items)
+    Raises
+    ------
+    FileError
+        As `write`.
+    """
+    edit = Edit(path, stripped, digest)
+    return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mtag.atomic import Patch
+from mtag.field import Field
+from mtag.tagfile.fields import Style
 from mtag.tagfile.items import Container, Dialect, Item, Items, Malformed, read_at, size_of
 
 MAGIC = b"APETAGEX"
@@ -16,6 +18,7 @@ VERSION = 2000
 HAS_HEADER, IS_HEADER = 1 << 31, 1 << 29  # flags of a tag
 KIND = 6  # bits of an item's flags; 0 there is text
 KEY = re.compile(rb"[\x20-\x7e]{2,255}")
+SPELLINGS = {Field.GENRE: b"Genre", Field.MOOD: b"Mood", Field.GROUPING: b"Grouping", Field.PROVENANCE: b"MTAG"}
 V1_BYTES = 128  # length of an ID3v1 tag
 
 
@@ -27,7 +30,7 @@ class ApeItems(Dialect):
         """The row of `KEYS`."""
         return "ape"
 
-    def values(self, item: Item) -> tuple[str, ...]:
+    def texts(self, item: Item) -> tuple[str, ...]:
         """The texts between nulls."""
         return tuple(_split(item.raw)[2].decode("utf-8", "replace").split("\0"))
 
@@ -36,11 +39,12 @@ class ApeItems(Dialect):
         flags, key, _ = _split(item.raw)
         return _item(flags, key, values)
 
-    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
+    def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
         """One item with all of them."""
+        names = style.joined(names)
         if not names:
             return ()
-        return (self.with_values(like, names) if like else _item(0, b"Genre", names),)
+        return (self.with_values(like, names) if like else _item(0, SPELLINGS[field], names),)
 
     def comment(self, line: str, others: Items) -> Item:
         """An item with one value."""
@@ -49,8 +53,8 @@ class ApeItems(Dialect):
     def add_comment(self, items: Items, line: str, at: int) -> Items:
         """Add a value to the comment that there is, as a key may stand only once."""
         for index, item in enumerate(items):
-            if item.key == self.keys.comment:
-                return (*items[:index], self.with_values(item, (*self.values(item), line)), *items[index + 1 :])
+            if item.key == self.keys[Field.COMMENT]:
+                return (*items[:index], self.with_values(item, (*self.texts(item), line)), *items[index + 1 :])
         return super().add_comment(items, line, at)
 
 

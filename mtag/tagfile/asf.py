@@ -7,6 +7,8 @@ from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
 from mtag.atomic import Patch
+from mtag.field import Field
+from mtag.tagfile.fields import Style
 from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
 
 
@@ -29,6 +31,7 @@ TEXTS = ("Title", "Author", "Copyright", "Description", "Rating")  # of the cont
 EXTENSION_HEAD = _guid("ABD3D211-A9BA-11CF-8EE6-00C00C205365") + b"\6\0"
 OBJECT_HEAD_BYTES = 24
 HEADER_BYTES = 30
+SHORT_BYTES = 1 << 16  # what a value in the older lists is shorter than
 TEXT = 0  # type of an attribute
 
 
@@ -51,7 +54,7 @@ class Attributes(Dialect):
         """The row of `KEYS`."""
         return "asf"
 
-    def values(self, item: Item) -> tuple[str, ...]:
+    def texts(self, item: Item) -> tuple[str, ...]:
         """The one text."""
         return (_decode(_value(item)),)
 
@@ -61,15 +64,17 @@ class Attributes(Dialect):
             return Item(item.key, _encode(values[0]), "1")
         return _attribute(item.place, item.key, values[0])
 
-    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
+    def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
         """One attribute each."""
-        return tuple(_attribute("4" if n else "2", self.keys.genre, name) for n, name in enumerate(names))
+        texts = style.joined(names)
+        places = ("4" if n or len(_encode(text)) >= SHORT_BYTES else "2" for n, text in enumerate(texts))
+        return tuple(_attribute(place, self.keys[field], text) for place, text in zip(places, texts, strict=True))
 
     def comment(self, line: str, others: Items) -> Item:
         """The description, or a second one where there is one already."""
-        if any(item.key == self.keys.comment for item in others):
-            return _attribute("4", self.keys.comment, line)
-        return Item(self.keys.comment, _encode(line), "1")
+        if any(item.key == self.keys[Field.COMMENT] for item in others):
+            return _attribute("4", self.keys[Field.COMMENT], line)
+        return Item(self.keys[Field.COMMENT], _encode(line), "1")
 
 
 class ASF(Container):

@@ -9,9 +9,11 @@ from typing import BinaryIO
 
 from mtag.atomic import Patch
 from mtag.errors import FailureKind, FileError
+from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed, read
-from mtag.tagfile.fields import Fields, agree, own_lines
-from mtag.tagfile.items import Container, Items, fields_of
+from mtag.tagfile.fields import VALUED, Fields, Style, agree, own_lines
+from mtag.tagfile.items import Container, Items
+from mtag.tagfile.origin import fields_of
 from mtag.tagfile.witness import Testimony, hear
 
 Digest = Callable[[Path], str]  # identifies the audio in a file, whatever its tag
@@ -31,14 +33,19 @@ class Edit:
         Identifies the audio.
     fields
         How the copy has to read, for mtag and for mutagen; None when anything goes that was there before.
+    style
+        How the values of those are spelt.
     """
 
-    def __init__(self, path: Path, change: Change, digest: Digest, fields: Fields | None = None) -> None:
+    def __init__(
+        self, path: Path, change: Change, digest: Digest, fields: Fields | None = None, style: Style | None = None
+    ) -> None:
         """Keep the parts; nothing is read yet."""
         self.path = path
         self.change = change
         self.digest = digest
         self.fields = fields
+        self.style = style or Style()
 
     def patches(self, file: BinaryIO) -> list[Patch]:
         """Say which bytes of the open file are to change; none when its items are as they should be."""
@@ -63,19 +70,28 @@ class Edit:
         same_kind = new.name == self.old.name and new.dialect.spelling == self.old.dialect.spelling
         if new.items != self.items or not (same_kind or self.items is None):
             raise self._refusal("its tag would not have stayed whole")
-        if self.fields is not None and not agree(fields_of(new), self.fields):
-            raise self._refusal("its tag cannot hold these genres or this comment")
+        if self.fields is not None and not agree(fields_of(new), self.fields, self.style):
+            raise self._refusal("its tag cannot hold these words")
 
     def _check_testimony(self, before: Testimony, after: Testimony) -> None:
         old, new = Counter(before.rest), Counter(after.rest)
         removed, added = old - new, new - old
         if (removed and self.items is not None) or (added and self.old.items is not None):
             raise self._refusal("another program would have read other fields differently")
-        if self.fields is None:
-            return
-        genres = self.fields.genres if self.fields.genres != self.before.genres else ()
-        if not after.confirms(genres, own_lines(self.fields)):
-            raise self._refusal("another program would not have read the new genres or comment")
+        if self.fields is not None and not self._is_confirmed(self.fields, before, after):
+            raise self._refusal("another program would not have read the new words, or others differently")
+
+    def _is_confirmed(self, fields: Fields, before: Testimony, after: Testimony) -> bool:
+        """Whether mutagen reads what was to be written, and the other fields as before."""
+        for field in VALUED:
+            names, had = fields.of(field), self.before.of(field)
+            if names != self.before.untouched.of(field):
+                confirmed = after.confirms(field, names, self.style)
+            else:
+                confirmed = names != had or self.old.items is None or after.told[field] == before.told[field]
+            if not confirmed:
+                return False
+        return after.confirms(Field.COMMENT, own_lines(fields), Style())
 
     def _refusal(self, reason: str) -> FileError:
         return FileError(self.path, FailureKind.TAG_PARSE, f"was left as it is: {reason}")

@@ -1,20 +1,25 @@
-"""What a file's genre and comment say, and what they ought to say: no file is touched here."""
+"""What a file's fields say, and what they ought to say: no file is touched here."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from enum import Enum
 
+from mtag.field import Field
+
 COMMENT_PREFIX = "mtag: "  # begins the one comment that is mtag's own
-SEPARATOR = "; "  # between genres where a container has room for one text only
+SEPARATOR = "; "  # between values where a container has room for one text only
 GENERIC = frozenset({"", "other", "unknown", "misc", "unknown genre", "none"})  # genres that say nothing, casefolded
+VALUED = (Field.GENRE, Field.MOOD, Field.GROUPING)  # fields that hold names; all of a field's names are written at once
 
 # ID3's codes: "(17)", "(17)(3)Refinement", "17", and RX and CR for remix and cover; "((" stands for a plain "(".
 _CODES = re.compile(r"((?:\((?:\d{1,3}|RX|CR)\))*)(.*)", re.DOTALL)
 _WORD_CODES = {"RX": "Remix", "CR": "Cover"}
+_ATTRIBUTES = {Field.GENRE: "genres", Field.COMMENT: "comments", Field.MOOD: "moods", Field.GROUPING: "groupings"}
 
 
 class GenrePolicy(str, Enum):
@@ -26,38 +31,93 @@ class GenrePolicy(str, Enum):
 
 
 @dataclass(frozen=True)
+class Style:
+    """How a player wants to find the fields."""
+
+    id3_version: int = 4  # of a new ID3 tag, 3 or 4; a tag that is there keeps its own
+    separator: str | None = None  # joins a field's values to one text; None: as many values as the container takes
+
+    def __post_init__(self) -> None:
+        """Refuse what no file could hold."""
+        if self.id3_version not in (3, 4):
+            raise ValueError(f"new ID3 tags are of version 2.3 or 2.4, not 2.{self.id3_version}")
+        if self.separator is not None and not one_line(self.separator):
+            raise ValueError(f"values cannot be told apart by {self.separator!r}")
+
+    def joined(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """The texts that stand for some values."""
+        return values if self.separator is None or not values else (self.separator.join(values),)
+
+
+@dataclass(frozen=True)
 class Fields:
     """What a player shows for a file."""
 
     genres: tuple[str, ...] = ()
     comments: tuple[str, ...] = ()  # those meant for people; blank ones and programs' own notes are not among them
+    moods: tuple[str, ...] = ()
+    groupings: tuple[str, ...] = ()
+    # No player shows the rest.
+    provenance: str = attribute(default="", compare=False)  # which mtag wrote to the file; empty where none has
+    before: Fields | None = attribute(default=None, compare=False, repr=False)  # what it said before that; None: as now
+    texts: Mapping[Field, tuple[str, ...]] = attribute(default_factory=dict, compare=False, repr=False)  # as stored
+
+    def of(self, field: Field) -> tuple[str, ...]:
+        """The values of one field."""
+        if field is Field.PROVENANCE:
+            return (self.provenance,) if self.provenance else ()
+        values: tuple[str, ...] = getattr(self, _ATTRIBUTES[field])
+        return values
+
+    @property
+    def untouched(self) -> Fields:
+        """What the file says without mtag; what somebody has changed since is theirs and counts as said before."""
+        return self if self.before is None else self.before
 
 
-def plan(current: Fields, genres: tuple[str, ...], line: str | None, policy: GenrePolicy) -> Fields | None:
+def plan(
+    current: Fields,
+    words: Mapping[Field, tuple[str, ...]],
+    policy: GenrePolicy,
+    provenance: str = "",
+    style: Style = Style(),
+) -> Fields | None:
     """Say how a file's fields should read.
+
+    The plan is made for the file as it was before mtag first wrote to it (`Fields.untouched`), so it does not matter
+    what an earlier run under another policy, or with other weights, has written: nothing to say means that all of
+    that goes again.
 
     Parameters
     ----------
     current
-        How they read now.
-    genres
-        What was heard, best first. None at all never takes a genre away, whatever the policy.
-    line
-        The comment that mtag has to make, beginning with `COMMENT_PREFIX`. It takes the place of an earlier one of
-        its own; None only takes that away. A user's own comment always stays.
+        How they read now, from `read_fields`.
+    words
+        What was heard, best first, by the field it is to go to; fields may be missing. No genre at all never takes a
+        genre of the user's away. Moods and groupings go only where the file has none. The words for the comment make
+        one line behind `COMMENT_PREFIX`, beside the user's own comments, which always stay.
     policy
         What becomes of the genres that the file has.
+    provenance
+        Which mtag speaks, from `stamp`. It alone is no reason to write.
+    style
+        How the values are going to be written.
 
     Returns
     -------
-    The fields as they should be, or None when they are so already.
+    The fields as they should be, for `write`, or None when they are so already.
     """
-    line = one_line(line or "")
-    if line and line != COMMENT_PREFIX.strip() and not is_ours(line):
-        raise ValueError(f"mtag's comment has to begin with {COMMENT_PREFIX!r}: {line!r}")
-    comments = _plan_comments(current.comments, line if is_ours(line) else None)
-    planned = Fields(_plan_genres(current.genres, clean_genres(genres), policy), comments)
-    return None if planned == current else planned
+    before = current.untouched
+    line = own_line(words.get(Field.COMMENT, ()))
+    planned = Fields(
+        _plan_genres(before.genres, clean_genres(words.get(Field.GENRE, ())), policy),
+        tuple(comment for comment in before.comments if not is_ours(comment)) + line,
+        before.moods or clean_texts(words.get(Field.MOOD, ())),
+        before.groupings or clean_texts(words.get(Field.GROUPING, ())),
+    )
+    if agree(current, planned, style):
+        return None
+    return planned if planned == before else replace(planned, provenance=provenance)
 
 
 def _plan_genres(current: tuple[str, ...], heard: tuple[str, ...], policy: GenrePolicy) -> tuple[str, ...]:
@@ -71,11 +131,15 @@ def _plan_genres(current: tuple[str, ...], heard: tuple[str, ...], policy: Genre
     return current + tuple(genre for genre in heard if genre.casefold() not in known)
 
 
-def _plan_comments(current: tuple[str, ...], line: str | None) -> tuple[str, ...]:
-    wanted = () if line is None else (line,)
-    if own_lines(Fields(comments=current)) == wanted:
-        return current
-    return tuple(comment for comment in current if not is_ours(comment)) + wanted
+def stamp(version: str, fingerprint: str) -> str:
+    """Tell which mtag writes: its version, and the bundle it hears with."""
+    return f"mtag {version} {fingerprint}"
+
+
+def own_line(words: Iterable[str]) -> tuple[str, ...]:
+    """The comment that says these words, or none where they say nothing."""
+    line = one_line(COMMENT_PREFIX + ", ".join(words))
+    return (line,) if is_ours(line) else ()
 
 
 def own_lines(fields: Fields) -> tuple[str, ...]:
@@ -83,9 +147,17 @@ def own_lines(fields: Fields) -> tuple[str, ...]:
     return tuple(filter(is_ours, fields.comments))
 
 
-def agree(fields: Fields, others: Fields) -> bool:
-    """Whether two files say the same where mtag has a say; users' comments may differ."""
-    return fields.genres == others.genres and own_lines(fields) == own_lines(others)
+def agree(current: Fields, planned: Fields, style: Style = Style()) -> bool:
+    """Whether a file says what is planned where mtag has a say; users' comments may differ, and so may the stamp."""
+    if own_lines(current) != own_lines(planned):
+        return False
+    return all(_agree(current, planned.of(field), field, style) for field in VALUED)
+
+
+def _agree(current: Fields, wanted: tuple[str, ...], field: Field, style: Style) -> bool:
+    if style.separator is None or wanted == current.untouched.of(field):  # the user's own values are left unjoined
+        return current.of(field) == wanted
+    return current.texts.get(field, current.of(field)) == style.joined(wanted)
 
 
 def is_ours(comment: str) -> bool:
@@ -99,13 +171,21 @@ def one_line(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
+def clean_texts(names: Iterable[str]) -> tuple[str, ...]:
+    """Names that every container gives back as they are: one name each, no blanks, no doubles."""
+    parts = (part.strip() for name in names for part in one_line(name).split(SEPARATOR))
+    return _unique(filter(None, parts))
+
+
 def clean_genres(names: Iterable[str]) -> tuple[str, ...]:
-    """Genre names that every container gives back as they are: one name each, no doubles, codes spelt out."""
+    """Names as `clean_texts`, with ID3's codes spelt out."""
+    return _unique(genre for name in clean_texts(names) for genre in _spell_out(name))
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
     unique: dict[str, str] = {}
     for name in names:
-        for part in one_line(name).split(SEPARATOR):
-            for genre in _spell_out(part):
-                unique.setdefault(genre.casefold(), genre)
+        unique.setdefault(name.casefold(), name)
     return tuple(unique.values())
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from mtag.tagfile.fields import SEPARATOR, Fields, genre_names, genre_text, is_ours
+from mtag.field import Field
+from mtag.tagfile.fields import SEPARATOR, Fields, Style, genre_names, genre_text, is_ours
 from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
 
 HEADER_BYTES = 10
@@ -18,16 +20,19 @@ KNOWN = (b"\0", b"\1", b"\2", b"\3")  # those bytes
 OWN_DESCRIPTION = re.compile(r"(mtag( \d+)?)?")  # of the comments that mtag reads as the user's or its own
 LANGUAGE = b"eng"
 
-# A file without any tag gets ID3v2.4 in UTF-8: it alone has several genres, servers and players of the last fifteen
-# years read it, and mtag's own words are ASCII, which even older ones show.
-NEW_VERSION = 4
+# Frames that hold a field under another name than `KEYS` has: moods that are ahead of 2.4, and iTunes's groupings.
+ALIASES = {"TMOO": Field.MOOD, "GRP1": Field.GROUPING, "GP1": Field.GROUPING}
+FREE_FRAMES = ("TXX", "TXXX")  # whose description names them
+DESCRIPTIONS = {"MOOD": Field.MOOD, "MTAG": Field.PROVENANCE}  # in any case
 
 
 @dataclass(frozen=True)
 class ID3(Dialect):
     """One version of ID3v2, and the habits of the tag it was found in."""
 
-    version: int = NEW_VERSION  # 2, 3 or 4
+    # A file without any tag gets ID3v2.4 in UTF-8 unless asked otherwise: it alone has several values, and servers and
+    # players of the last fifteen years read it.
+    version: int = 4  # 2, 3 or 4
     plain_sizes: bool = False  # 2.4 with frame sizes of eight bits a byte, as old iTunes wrote them
     unsynchronised: bool = False  # no byte FF is followed by one that could look like audio
 
@@ -46,14 +51,28 @@ class ID3(Dialect):
         """Length of a frame's header in bytes."""
         return 6 if self.version == 2 else 10
 
-    def values(self, item: Item) -> tuple[str, ...]:
+    def texts(self, item: Item) -> tuple[str, ...]:
         """Texts of a frame; genre codes are spelt out."""
+        return self._spelt_out(item, self._stored(item))
+
+    def values(self, item: Item) -> tuple[str, ...]:
+        """Names in a frame; versions before 2.4 have them all in one text."""
+        if self.version == 4 or item.key in (self.keys[Field.COMMENT], self.keys[Field.PROVENANCE]):
+            return self.texts(item)
+        names = (part.strip() for text in self._stored(item) for part in text.split(SEPARATOR))
+        return self._spelt_out(item, names)
+
+    def _stored(self, item: Item) -> tuple[str, ...]:
         body = self.body(item.raw)
-        if item.key == self.keys.comment:
+        if item.key == self.keys[Field.COMMENT]:
             return _comment(body)[2]
-        texts = _texts(body[:1], body[1:])
-        if self.version < 4:
-            texts = tuple(part.strip() for text in texts for part in text.split(SEPARATOR))
+        if self._frame_id(item.raw) in FREE_FRAMES:
+            return _described(body[:1], body[1:])[1]
+        return _texts(body[:1], body[1:])
+
+    def _spelt_out(self, item: Item, texts: Iterable[str]) -> tuple[str, ...]:
+        if item.key != self.keys[Field.GENRE]:
+            return tuple(texts)
         return tuple(genre for text in texts for genre in genre_names(text))
 
     def with_values(self, item: Item, values: tuple[str, ...]) -> Item:
@@ -61,30 +80,38 @@ class ID3(Dialect):
         language, description, _ = _comment(self.body(item.raw))
         return self._comment_frame(language, description, values)
 
-    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
-        """One frame; its names are null-separated in 2.4 and joined before."""
-        separator = "\0" if self.version == 4 else SEPARATOR
-        text = separator.join(map(genre_text, names))
-        return (self.item(self.keys.genre, self._encode(text)),) if names else ()
+    def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
+        """One frame; its names are null-separated in 2.4 and joined before, or where the style asks for it."""
+        separator = style.separator or ("\0" if self.version == 4 else SEPARATOR)
+        if field is Field.GENRE and style.separator is None:
+            names = tuple(map(genre_text, names))
+        text = separator.join(names)
+        if field is Field.GENRE and style.separator is not None:
+            text = genre_text(text)
+        return (self._frame(field, text),) if names else ()
+
+    def _frame(self, field: Field, text: str) -> Item:
+        name, *description = self.keys[field].split(":")
+        return self.item(name, self._encode(*description, text))
 
     def comment(self, line: str, others: Items) -> Item:
         """A frame without description, or with "mtag" for one where somebody else's has none."""
-        taken = {_comment(self.body(item.raw))[1] for item in others if item.key == self.keys.comment}
+        taken = {_comment(self.body(item.raw))[1] for item in others if item.key == self.keys[Field.COMMENT]}
         names = itertools.chain(("", "mtag"), (f"mtag {n}" for n in itertools.count(2)))
         return self._comment_frame(LANGUAGE, next(name for name in names if name not in taken), (line,))
 
     def _comment_frame(self, language: bytes, description: str, values: tuple[str, ...]) -> Item:
-        text = self._encode(f"{description}\0" + "\0".join(values))
-        if text[0] == 1:  # each text in UTF-16 has its own byte order mark
-            text = b"\1" + "\0".join(f"\ufeff{part}" for part in (description, *values)).encode("utf-16-le")
-        return self.item(self.keys.comment, text[:1] + language + text[1:])
+        text = self._encode(description, *values)
+        return self.item(self.keys[Field.COMMENT], text[:1] + language + text[1:])
 
-    def _encode(self, text: str) -> bytes:
+    def _encode(self, *texts: str) -> bytes:
+        """Spell texts, null-separated; each one in UTF-16 has its own byte order mark."""
+        text = "\0".join(texts)
         if self.version == 4:
             return b"\3" + text.encode()
         if text.isascii():
             return b"\0" + text.encode("ascii")
-        return b"\1" + f"\ufeff{text}".encode("utf-16-le")
+        return b"\1" + "\0".join(f"\ufeff{part}" for part in texts).encode("utf-16-le")
 
     def item(self, name: str, body: bytes) -> Item:
         """A new frame."""
@@ -102,11 +129,12 @@ class ID3(Dialect):
         if spelling == self.spelling or not name.startswith("id3v2."):
             return super().adopt(item, spelling)
         old = ID3(int(name[-1]), "plain" in habits, "unsynchronised" in habits)
-        if item.key == old.keys.comment:
+        if item.key == old.keys[Field.COMMENT]:
             language, description, values = _comment(old.body(item.raw))
             return self._comment_frame(language, description, values)
+        field = next(field for field, key in old.keys.items() if key == item.key)
         names = old.values(item)
-        return self.genres(names, None)[0] if names else self.item(self.keys.genre, self._encode(""))
+        return self.spell(field, names, Style(), None)[0] if names else self._frame(field, "")
 
     def split(self, data: bytes) -> Items:
         """Cut a tag's body into frames; what follows them has to be padding."""
@@ -132,14 +160,23 @@ class ID3(Dialect):
         size = header[4:8]
         return int.from_bytes(size, "big") if self.version == 3 or self.plain_sizes else _from_syncsafe(size)
 
+    def _frame_id(self, raw: bytes) -> str:
+        return raw[: 3 if self.version == 2 else 4].decode("latin-1")
+
     def _key(self, raw: bytes) -> str:
-        name = raw[: 3 if self.version == 2 else 4].decode("latin-1")
-        if name != self.keys.comment:
+        name = self._frame_id(raw)
+        if name in ALIASES:
+            return self.keys[ALIASES[name]]
+        if name != self.keys[Field.COMMENT] and name not in FREE_FRAMES:
             return name
         try:
-            description = _comment(self.body(raw))[1]
+            body = self.body(raw)
+            if name in FREE_FRAMES:
+                field = DESCRIPTIONS.get(_described(body[:1], body[1:])[0].upper())
+                return self.keys[field] if field else name
+            description = _comment(body)[1]
         except Malformed:
-            return f"{name}:?"  # nobody can show it, so it is nobody's comment
+            return f"{name}:?"  # nobody can show it, so it is nobody's
         return name if OWN_DESCRIPTION.fullmatch(description) else f"{name}:{description}"
 
     def body(self, raw: bytes) -> bytes:
@@ -180,6 +217,11 @@ class ID3Container(Container):
         self.dialect = tag.dialect if tag else ID3()
         self.items = tag.items if tag else None
         self.room = tag.size if tag else 0
+
+    def begin(self, style: Style) -> None:
+        """Choose the version of a new tag."""
+        if self.items is None:
+            self.dialect = ID3(style.id3_version)
 
     def render(self, items: Items | None) -> bytes:
         """Spell a tag that fits into the room of the old one if it can; nothing at all for None."""
@@ -238,8 +280,8 @@ def render(dialect: ID3, items: Items, room: int) -> bytes:
     return bytes((*b"ID3", dialect.version, 0, flags)) + _syncsafe(room - HEADER_BYTES) + body + padding
 
 
-def from_v1(v1: bytes) -> Items:
-    """ID3v2.4 frames that say what a tag of 128 bytes at the file's end says, in its very bytes.
+def from_v1(v1: bytes, dialect: ID3) -> Items:
+    """Frames that say what a tag of 128 bytes at the file's end says, in its very bytes.
 
     Players that find a new tag look at the old one no more, so it has to bring the title and the rest along.
     """
@@ -248,11 +290,10 @@ def from_v1(v1: bytes) -> Items:
         "TIT2": v1[3:33],
         "TPE1": v1[33:63],
         "TALB": v1[63:93],
-        "TDRC": v1[93:97],
+        "TDRC" if dialect.version == 4 else "TYER": v1[93:97],
         "TRCK": str(v1[126]).encode() if numbered else b"",
         "TCON": "".join(_v1_genre(v1)).encode(),
     }
-    dialect = ID3(4)
     cut = {name: text.split(b"\0")[0].rstrip() for name, text in texts.items()}
     frames = [dialect.item(name, b"\0" + text) for name, text in cut.items() if text]
     comment = _v1_comment(v1)
@@ -275,15 +316,18 @@ def _v1_comment(v1: bytes) -> bytes:
 
 def _comment(body: bytes) -> tuple[bytes, str, tuple[str, ...]]:
     """Language, description and texts of a comment frame."""
-    encoding, language, data = body[:1], body[1:4], body[4:]
+    return body[1:4], *_described(body[:1], body[4:])
+
+
+def _described(encoding: bytes, data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Description and texts of a frame that has both."""
     wide = encoding in (b"\1", b"\2")
     if encoding not in KNOWN:
         raise Malformed("a comment of its ID3 tag has an unknown encoding")
     end = next((i for i in range(0, len(data) - wide, 1 + wide) if not any(data[i : i + 1 + wide])), None)
     if end is None:
         raise Malformed("a comment of its ID3 tag has no end of description")
-    description = "".join(_texts(encoding, data[:end]))
-    return language, description, _texts(encoding, data[end + 1 + wide :])
+    return "".join(_texts(encoding, data[:end])), _texts(encoding, data[end + 1 + wide :])
 
 
 def _texts(encoding: bytes, data: bytes) -> tuple[str, ...]:

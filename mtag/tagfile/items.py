@@ -1,38 +1,39 @@
-"""A tag as a list of stored items, each kept byte for byte, and the two fields of it that mtag edits.
+"""A tag as a list of stored items, each kept byte for byte, and the few fields of it that mtag edits.
 
 Every container keeps its tag as a row of items: ID3 frames, Vorbis comments, MP4 atoms, ASF attributes, APE items.
-Only the items that hold genre or mtag's own comment are ever spelt anew; all others are put back as they lay.
+Only the items that hold one of mtag's fields are ever spelt anew; all others are put back as they lay.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, NamedTuple
 
 from mtag.atomic import Patch
 from mtag.errors import FailureKind
-from mtag.tagfile.fields import Fields, is_ours
+from mtag.field import Field
+from mtag.tagfile.fields import VALUED, Fields, Style, is_ours
 
 TRUSTED_BYTES = 1 << 20  # a length that is read without asking how long the file is
 PADDING_BYTES = 2048  # spare room that a tag which has to grow gets, so that the next edits fit in place
 
-
-class Keys(NamedTuple):
-    """What a container calls the two fields."""
-
-    genre: str
-    comment: str
+Keys = Mapping[Field, str]  # what a container calls the fields
 
 
+def _keys(genre: str, comment: str, mood: str, grouping: str, provenance: str) -> Keys:
+    return dict(zip(Field, (genre, comment, mood, grouping, provenance), strict=True))
+
+
+# The names that Picard and Mp3tag use too. ID3 has no frame for moods before 2.4, and none for what mtag did.
 KEYS = {
-    "id3v2.2": Keys("TCO", "COM"),
-    "id3v2.3": Keys("TCON", "COMM"),
-    "id3v2.4": Keys("TCON", "COMM"),
-    "vorbis": Keys("GENRE", "COMMENT"),  # in any case
-    "mp4": Keys("©gen", "©cmt"),
-    "asf": Keys("WM/Genre", "Description"),
-    "ape": Keys("GENRE", "COMMENT"),  # in any case
+    "id3v2.2": _keys("TCO", "COM", "TXX:MOOD", "TT1", "TXX:MTAG"),
+    "id3v2.3": _keys("TCON", "COMM", "TXXX:MOOD", "TIT1", "TXXX:MTAG"),
+    "id3v2.4": _keys("TCON", "COMM", "TMOO", "TIT1", "TXXX:MTAG"),
+    "vorbis": _keys("GENRE", "COMMENT", "MOOD", "GROUPING", "MTAG"),  # in any case
+    "mp4": _keys("©gen", "©cmt", "----:com.apple.iTunes:MOOD", "©grp", "----:com.apple.iTunes:MTAG"),
+    "asf": _keys("WM/Genre", "Description", "WM/Mood", "WM/ContentGroupDescription", "MTAG"),
+    "ape": _keys("GENRE", "COMMENT", "MOOD", "GROUPING", "MTAG"),  # in any case
 }
 
 
@@ -51,7 +52,7 @@ class Foreign(Malformed):
 class Item(NamedTuple):
     """One stored item."""
 
-    key: str  # as in `KEYS` for the two fields' items, anything else for the others
+    key: str  # as in `KEYS` for the fields' items, anything else for the others
     raw: bytes  # the whole item as it lies in the file
     place: str = ""  # which of several lists it stands in; they are read in this order
 
@@ -74,20 +75,24 @@ class Dialect(ABC):
 
     @property
     def keys(self) -> Keys:
-        """The container's keys for the two fields."""
+        """The container's keys for the fields."""
         return KEYS[self.name]
 
     @abstractmethod
+    def texts(self, item: Item) -> tuple[str, ...]:
+        """The texts that an item of one of the fields holds."""
+
     def values(self, item: Item) -> tuple[str, ...]:
-        """The texts that a genre or comment item holds."""
+        """What those texts mean: one text may hold several values where the container knows no better way."""
+        return self.texts(item)
 
     @abstractmethod
     def with_values(self, item: Item, values: tuple[str, ...]) -> Item:
         """Spell a comment item anew, with some of its values left out or one added."""
 
     @abstractmethod
-    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
-        """Spell genres, in the manner of an item that they take the place of."""
+    def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
+        """Spell a field other than the comment, in the manner of an item that it takes the place of."""
 
     @abstractmethod
     def comment(self, line: str, others: Items) -> Item:
@@ -112,6 +117,9 @@ class Container(ABC):
     items: Items | None = None  # None when the file has no tag
     shown: Fields = Fields()  # what players show where the tag itself is silent: ID3v1, RIFF's INFO
 
+    def begin(self, style: Style) -> None:  # noqa: B027 - only ID3 has a choice
+        """Settle how a tag is spelt that is not there yet."""
+
     def fresh(self) -> Items:
         """What a new tag has to begin with, so that nothing shown before is hidden by it."""
         return ()
@@ -121,26 +129,34 @@ class Container(ABC):
         """Say which bytes of the file are to change for it to have these items; None takes the tag out."""
 
 
-def fields_of(container: Container) -> Fields:
-    """Read the two fields as a player shows them."""
+def shown_in(container: Container, items: Items | None) -> Fields:
+    """What a player would show of a container with these items; who wrote them is left open."""
     dialect, shown = container.dialect, container.shown
-    genres, comments = (_values(dialect, container.items or (), key) for key in dialect.keys)
+    found = {field: _texts(dialect.texts, items or (), key) for field, key in dialect.keys.items()}
+    values = {field: _texts(dialect.values, items or (), key) for field, key in dialect.keys.items()}
+    comments = values[Field.COMMENT]
     if all(is_ours(comment) for comment in comments):
         comments = tuple(comment for comment in shown.comments if comment.strip() and not is_ours(comment)) + comments
-    return Fields(genres or shown.genres, comments)
+    genres, moods, groupings = (values[field] or shown.of(field) for field in VALUED)
+    return Fields(genres, comments, moods, groupings, texts=found)
 
 
-def _values(dialect: Dialect, items: Items, key: str) -> tuple[str, ...]:
-    return tuple(value for item in items if item.key == key for value in dialect.values(item) if value.strip())
+def _texts(read: Callable[[Item], tuple[str, ...]], items: Items, key: str) -> tuple[str, ...]:
+    return tuple(text for item in items if item.key == key for text in read(item) if text.strip())
 
 
-def with_genres(dialect: Dialect, items: Items, names: tuple[str, ...]) -> Items:
-    """Replace all genre items; the new ones stand where the first of them stood."""
-    old = [index for index, item in enumerate(items) if item.key == dialect.keys.genre]
+def items_of(dialect: Dialect, items: Items, field: Field) -> Items:
+    """The items of one field."""
+    return tuple(item for item in items if item.key == dialect.keys[field])
+
+
+def with_values(dialect: Dialect, items: Items, field: Field, names: tuple[str, ...], style: Style) -> Items:
+    """Replace all items of a field; the new ones stand where the first of them stood."""
+    key = dialect.keys[field]
+    old = [index for index, item in enumerate(items) if item.key == key]
     at = old[0] if old else len(items)
-    new = dialect.genres(names, items[at] if old else None)
-    rest = [item for item in items[at:] if item.key != dialect.keys.genre]
-    return in_order([*items[:at], *new, *rest])
+    new = dialect.spell(field, names, style, items[at] if old else None)
+    return in_order([*items[:at], *new, *(item for item in items[at:] if item.key != key)])
 
 
 def with_line(dialect: Dialect, items: Items, line: str | None) -> Items:
@@ -148,7 +164,7 @@ def with_line(dialect: Dialect, items: Items, line: str | None) -> Items:
     kept: list[Item] = []
     spot = None
     for item in items:
-        if item.key == dialect.keys.comment:
+        if item.key == dialect.keys[Field.COMMENT]:
             values = dialect.values(item)
             theirs = tuple(v for v in values if not is_ours(v) and (line is None or v.strip()))
             if theirs != values or (line is not None and not theirs):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from mtag.atomic import Patch
-from mtag.tagfile.fields import genre_names
+from mtag.field import Field
+from mtag.tagfile.fields import Style, genre_names
 from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
 
 HANDLER = b"\0" * 8 + b"mdirappl" + b"\0" * 9  # content of the atom that says: iTunes's kind of tag
@@ -36,7 +37,7 @@ class MP4Tag(Dialect):
         """The row of `KEYS`."""
         return "mp4"
 
-    def values(self, item: Item) -> tuple[str, ...]:
+    def texts(self, item: Item) -> tuple[str, ...]:
         """One text a data atom; ID3's genre numbers are spelt out."""
         data = _data(item.raw)
         if item.raw[4:8] == b"gnre":
@@ -49,17 +50,18 @@ class MP4Tag(Dialect):
         names = [atom for atom in _split(item.raw[8:]) if atom[4:8] != b"data"]
         return _item(_atom(item.raw[4:8], b"".join([*names, *map(_text, values)])))
 
-    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
+    def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
         """One atom with a data atom for each name."""
-        return (_item(_atom(self.keys.genre.encode("latin-1"), b"".join(map(_text, names)))),) if names else ()
+        data = b"".join(map(_text, style.joined(names)))
+        name, *inner = self.keys[field].split(":")
+        return (_item(_atom(name.encode("latin-1"), _names(*inner) + data)),) if data else ()
 
     def comment(self, line: str, others: Items) -> Item:
         """The comment proper, or a freeform atom where that is somebody else's."""
-        name = self.keys.comment.encode("latin-1")
+        name = self.keys[Field.COMMENT].encode("latin-1")
         if all(item.raw[4:8] != name for item in others):
             return _item(_atom(name, _text(line)))
-        mean, own = (b"\0" * 4 + text.encode() for text in OWN_NAME)
-        return _item(_atom(FREEFORM, _atom(b"mean", mean) + _atom(b"name", own) + _text(line)))
+        return _item(_atom(FREEFORM, _names(*OWN_NAME) + _text(line)))
 
 
 class MP4(Container):
@@ -224,7 +226,7 @@ def _split(data: bytes) -> list[bytes]:
 
 
 def _item(raw: bytes) -> Item:
-    """Name an atom of the tag; one of the two fields that holds no plain text is nobody's."""
+    """Name an atom of the tag; one of the fields that holds no plain text is nobody's."""
     key = raw[4:8].decode("latin-1")
     try:
         if key == "gnre":
@@ -232,7 +234,7 @@ def _item(raw: bytes) -> Item:
         elif key == "----":
             names = [part[12:].decode("utf-8", "replace") for part in _split(raw[8:]) if part[4:8] in NAMES]
             key = "©cmt" if tuple(names) == OWN_NAME else ":".join((key, *names))
-        readable = key not in KEYS["mp4"] or all(kind in ENCODINGS for kind, _ in _data(raw))
+        readable = key not in KEYS["mp4"].values() or all(kind in ENCODINGS for kind, _ in _data(raw))
     except Malformed:
         readable = False
     return Item(key if readable else f"{key}:?", raw)
@@ -248,6 +250,11 @@ def _data(raw: bytes) -> list[tuple[int, bytes]]:
 
 def _atom(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def _names(*texts: str) -> bytes:
+    """The atoms that name a freeform atom; none for any other."""
+    return b"".join(_atom(name, b"\0" * 4 + text.encode()) for name, text in zip(NAMES, texts, strict=False))
 
 
 def _text(text: str) -> bytes:

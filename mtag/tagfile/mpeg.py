@@ -41,7 +41,7 @@ class FrontID3(id3.ID3Container):
 
     def fresh(self) -> Items:
         """Begin with what the ID3v1 tag says."""
-        return id3.from_v1(self.v1) if self.v1 else ()
+        return id3.from_v1(self.v1, self.dialect) if self.v1 else ()
 
     def rewrite(self, items: Items | None) -> list[Patch]:
         """Put a tag before the stream, in the place of the one that is there."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from mtag.field import Field
+from mtag.tagfile.fields import Style
 from mtag.tagfile.items import Dialect, Item, Items, Malformed
 
 VENDOR = b"mtag"  # of a block of comments that mtag had to add; one that is there keeps its own
@@ -18,7 +20,7 @@ class Vorbis(Dialect):
         """The row of `KEYS`."""
         return "vorbis"
 
-    def values(self, item: Item) -> tuple[str, ...]:
+    def texts(self, item: Item) -> tuple[str, ...]:
         """The one text behind the equals sign."""
         return (item.raw.partition(b"=")[2].decode("utf-8", "replace"),)
 
@@ -26,15 +28,15 @@ class Vorbis(Dialect):
         """Keep the spelling of the key."""
         return _entry(item.raw.partition(b"=")[0], values[0])
 
-    def genres(self, names: tuple[str, ...], like: Item | None) -> Items:
+    def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
         """One entry each."""
-        key = like.raw.partition(b"=")[0] if like else self.keys.genre.encode()
-        return tuple(_entry(key, name) for name in names)
+        key = like.raw.partition(b"=")[0] if like else self.keys[field].encode()
+        return tuple(_entry(key, name) for name in style.joined(names))
 
     def comment(self, line: str, others: Items) -> Item:
         """An entry of its own."""
-        same = (item.raw.partition(b"=")[0] for item in others if item.key == self.keys.comment)
-        return _entry(next(same, self.keys.comment.encode()), line)
+        same = (item.raw.partition(b"=")[0] for item in others if item.key == self.keys[Field.COMMENT])
+        return _entry(next(same, self.keys[Field.COMMENT].encode()), line)
 
 
 def _entry(key: bytes, value: str) -> Item:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mtag.errors import FailureKind, FileError
-from mtag.tagfile.fields import SEPARATOR, genre_names
+from mtag.field import Field
+from mtag.tagfile.fields import SEPARATOR, Style, genre_names
+from mtag.tagfile.id3 import ALIASES, DESCRIPTIONS
 from mtag.tagfile.items import KEYS, TRUSTED_BYTES, Container, Keys
 from mtag.tagfile.mp4 import OWN_NAME
 
@@ -41,6 +43,8 @@ READERS = {
 AS_STORED = {"translate": False, "load_v1": False}  # how ID3 tags are to be loaded
 OWN_KEY = ":".join(("----", *OWN_NAME))  # of mtag's freeform atom in MP4 files
 
+ID3_FIELDS = {**ALIASES, **{key: field for field, key in KEYS["id3v2.4"].items()}}  # by the frame's name
+
 UNNAMED = re.compile(r"^unknown\d+$")  # what mutagen calls a Vorbis comment without a key, by its index
 
 Entry = tuple[str, Any]  # name and value of a field
@@ -50,13 +54,16 @@ Entry = tuple[str, Any]  # name and value of a field
 class Testimony:
     """What mutagen reads."""
 
-    genres: frozenset[str]
-    comments: frozenset[str]
+    told: Mapping[Field, frozenset[str]]  # texts of mtag's fields
     rest: tuple[tuple[str, str], ...]  # every other field and picture, by name
 
-    def confirms(self, genres: Iterable[str], comments: Iterable[str]) -> bool:
-        """Whether mutagen reads these, among others."""
-        return self.genres.issuperset(genres) and self.comments.issuperset(comments)
+    def confirms(self, field: Field, names: tuple[str, ...], style: Style) -> bool:
+        """Whether mutagen reads these names in a field, among others, each by itself or joined."""
+        told = self.told[field]
+        if field is Field.GENRE:
+            told = frozenset(spelling for text in told for spelling in _spellings(text))
+        parts = {part.strip() for text in told for part in text.split(SEPARATOR)}
+        return (told | parts).issuperset(names) or told.issuperset(style.joined(names))
 
 
 def hear(path: Path, container: Container) -> Testimony:
@@ -90,15 +97,16 @@ class _BoundedReader(io.BufferedReader):
 
 
 def _testimony(entries: list[Entry], keys: Keys) -> Testimony:
-    genres, comments, rest = set(), set(), []
+    names = {key.upper(): field for field, key in keys.items()} | {OWN_KEY.upper(): Field.COMMENT}
+    told: dict[Field, set[str]] = {field: set() for field in Field}
+    rest = []
     for key, value in entries:
-        if key.upper() == keys.genre.upper():
-            genres.update(_spellings(_text(value)))
-        elif key.upper() == keys.comment.upper() or key == OWN_KEY:
-            comments.add(_text(value))
+        field = names.get(key.upper())
+        if field:
+            told[field].add(_text(value))
         else:
             rest.append((key, repr(value)))
-    return Testimony(frozenset(genres), frozenset(comments), tuple(sorted(rest)))
+    return Testimony({field: frozenset(texts) for field, texts in told.items()}, tuple(sorted(rest)))
 
 
 def _spellings(text: str) -> set[str]:
@@ -133,11 +141,13 @@ def _entries(reader: str, file: BinaryIO) -> list[Entry]:
 
 
 def _frames(frames: Iterable[Entry]) -> list[Entry]:
-    """Frames by their keys; those of the two fields text by text."""
+    """Frames by their keys; those of mtag's fields text by text, under the names that 2.4 has for them."""
     entries: list[Entry] = []
     for key, frame in frames:
-        if frame.FrameID in KEYS["id3v2.4"]:
-            entries += [(frame.FrameID, text) for text in frame.text]
+        described = DESCRIPTIONS.get(frame.desc.upper()) if frame.FrameID == "TXXX" else None
+        field = ID3_FIELDS.get(frame.FrameID, described)
+        if field:
+            entries += [(KEYS["id3v2.4"][field], text) for text in frame.text]
         else:
             entries.append((key, frame))
     return entries

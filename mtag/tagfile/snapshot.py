@@ -1,0 +1,96 @@
+"""What a file's fields were, byte for byte, so that they can be put back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mtag.field import Field
+from mtag.tagfile.fields import SEPARATOR
+from mtag.tagfile.items import KEYS, Container, Dialect, Item, Items, Malformed, in_order
+
+FIRST_FIELDS = frozenset({Field.GENRE, Field.COMMENT})  # all that version 0.1.0 knew
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The stored items of some fields, byte for byte, and where they stood."""
+
+    spelling: str  # of the tag they are from
+    tagged: bool  # whether the file had a tag at all
+    items: tuple[tuple[int, Item], ...]  # index among all items of the tag, and the item
+    fields: frozenset[Field] = frozenset(Field)  # those it tells of; the absence of their items is told too
+
+    def to_json(self) -> str:
+        """JSON text without line breaks."""
+        items = [[at, item.key, base64.b64encode(item.raw).decode(), item.place] for at, item in self.items]
+        fields = sorted(field.value for field in self.fields)
+        return json.dumps({"spelling": self.spelling, "tagged": self.tagged, "items": items, "fields": fields})
+
+    @classmethod
+    def from_json(cls, text: str) -> Snapshot:
+        """Read what `to_json` gave, now or in version 0.1.0 (ValueError, KeyError or TypeError for anything else)."""
+        data = json.loads(text)
+        items = tuple((index, Item(key, base64.b64decode(raw), place)) for index, key, raw, place in data["items"])
+        fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
+        return cls(data["spelling"], data["tagged"], items, fields)
+
+    def items_of(self, field: Field) -> Items:
+        """The items of one field."""
+        key = KEYS[self.spelling.split()[0]][field]
+        return tuple(item for _, item in self.items if item.key == key)
+
+
+def take(dialect: Dialect, items: Items | None, fields: Collection[Field] = frozenset(Field)) -> Snapshot:
+    """Keep the items of some fields."""
+    keys = {dialect.keys[field] for field in fields}
+    kept = tuple((index, item) for index, item in enumerate(items or ()) if item.key in keys)
+    return Snapshot(dialect.spelling, items is not None, kept, frozenset(fields))
+
+
+def put_back(container: Container, items: Items, before: Snapshot, fields: Collection[Field]) -> Items | None:
+    """Give some fields the items that they had before; None where nothing but a tag that was not there is left.
+
+    Parameters
+    ----------
+    container
+        The file; fields of a tag that was not there are what it shows without one.
+    items
+        Its items now, or what is to be kept of them.
+    before
+        The items to put back.
+    fields
+        Which fields; those that the snapshot does not tell of stay as they are.
+    """
+    dialect = container.dialect
+    keys = {dialect.keys[field] for field in before.fields.intersection(fields)}
+    rest = [item for item in items if item.key not in keys]
+    if before.tagged:
+        originals = [(index, dialect.adopt(item, before.spelling)) for index, item in before.items]
+    else:
+        originals = list(enumerate(container.fresh()))
+    for index, item in originals:
+        if item.key in keys:
+            rest.insert(index, item)
+    made_by_mtag = not before.tagged and set(rest) <= set(container.fresh())
+    is_needless = not rest and container.items is None
+    return None if made_by_mtag or is_needless else in_order(rest)
+
+
+def differing(container: Container, after: Snapshot) -> frozenset[Field]:
+    """The fields that do not say any more what a snapshot says; how it is spelt does not matter."""
+    dialect, items = container.dialect, container.items or ()
+    try:
+        then = tuple(dialect.adopt(item, after.spelling) for _, item in after.items)
+    except Malformed:  # another kind of file altogether
+        return after.fields
+    return frozenset(field for field in after.fields if said(dialect, items, field) != said(dialect, then, field))
+
+
+def said(dialect: Dialect, items: Items, field: Field) -> tuple[str, ...]:
+    """All that the items of a field say, however many values each of them holds."""
+    texts = (text for item in items if item.key == dialect.keys[field] for text in dialect.values(item))
+    parts = (part.strip() for text in texts for part in text.split(SEPARATOR))
+    return tuple(filter(None, parts))
