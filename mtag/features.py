@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,14 @@ from numpy.typing import NDArray
 from mtag.constants import F_MAX, F_MIN, HOP_LENGTH, N_FFT, N_FRAMES, N_MELS, POWER_FLOOR, SAMPLE_RATE
 
 Float32 = NDArray[np.float32]
+
+N_BINS = 1 + N_FFT // 2
+# Both sizes are measured: a chunk stays in a core's cache, and no product is so large that BLAS would start threads.
+CHUNK_FRAMES = 37  # frames transformed at a time
+BAND_MELS = 8  # neighbouring filters multiplied at a time, so that most of their zeros are left out
+
+if N_FRAMES % CHUNK_FRAMES or N_MELS % BAND_MELS:
+    raise ValueError("windows and filters must fall into whole chunks")
 
 
 def log_mel(windows: Float32) -> Float32:
@@ -28,36 +37,61 @@ def log_mel(windows: Float32) -> Float32:
     """
     out = np.empty((len(windows), N_MELS, N_FRAMES), np.float32)
     for samples, spectrogram in zip(windows, out, strict=True):
-        power = mel_filters() @ power_spectrogram(samples)
-        np.maximum(power, POWER_FLOOR, out=power)
-        np.log10(power, out=spectrogram)
+        for first, power in _power_spectrograms(samples):
+            mels = spectrogram[:, first : first + CHUNK_FRAMES]
+            for band, bins, filters in _banded_filters():
+                mels[band] = filters @ power[:, bins].T
+        np.maximum(spectrogram, POWER_FLOOR, out=spectrogram)
+        np.log10(spectrogram, out=spectrogram)
     out *= 10
     return out
 
 
-def power_spectrogram(samples: Float32) -> Float32:
-    """Power of each FFT bin and frame: (465600,) float32 to (1025, 592) float32."""
-    from scipy import fft
+def _power_spectrograms(samples: Float32) -> Iterator[tuple[int, Float32]]:
+    """Power of each frame and FFT bin, a chunk at a time: first frame, (37, 1025) float32 that the next one overwrites.
 
+    The transform is one in double precision, as librosa's: in single precision its rounding errors drown the faint
+    bands beside a pure tone.
+    """
     padded = np.pad(samples, N_FFT // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH]
-    spectrum = fft.rfft(frames * _hann(), axis=1)
-    power: Float32 = (spectrum.real**2 + spectrum.imag**2).T.astype(np.float32)
-    return power
+    chunk = np.empty((CHUNK_FRAMES - 1) * HOP_LENGTH + N_FFT)
+    frames = np.lib.stride_tricks.sliding_window_view(chunk, N_FFT)[::HOP_LENGTH]
+    windowed = np.empty(frames.shape)
+    power = np.empty((CHUNK_FRAMES, N_BINS), np.float32)
+    for first in range(0, N_FRAMES, CHUNK_FRAMES):
+        start = first * HOP_LENGTH
+        chunk[:] = padded[start : start + chunk.size]
+        np.multiply(frames, _hann(), out=windowed)
+        parts = np.fft.rfft(windowed, axis=1).view(np.float64)  # real and imaginary in turn
+        np.multiply(parts, parts, out=parts)
+        np.add(parts[:, ::2], parts[:, 1::2], out=power, casting="same_kind")
+        yield first, power
 
 
 @cache
 def _hann() -> NDArray[np.float64]:
-    """Periodic Hann window, (2048,) float64: it makes the transform one in double precision, as librosa's."""
+    """Periodic Hann window, (2048,) float64."""
     n = np.arange(N_FFT)
     window: NDArray[np.float64] = 0.5 - 0.5 * np.cos(2 * np.pi * n / N_FFT)
     return window
 
 
 @cache
+def _banded_filters() -> tuple[tuple[slice, slice, Float32], ...]:
+    """The filters, a few neighbours at a time: which they are, the bins that they cover, and their weights there."""
+    blocks = []
+    for first in range(0, N_MELS, BAND_MELS):
+        band = slice(first, first + BAND_MELS)
+        covered = np.flatnonzero(mel_filters()[band].any(axis=0))
+        bins = slice(int(covered[0]), int(covered[-1]) + 1)
+        blocks.append((band, bins, np.ascontiguousarray(mel_filters()[band, bins])))
+    return tuple(blocks)
+
+
+@cache
 def mel_filters() -> Float32:
     """Triangular filters of equal area on Slaney's mel scale: (128, 1025) float32, as `librosa.filters.mel`."""
-    bins = np.linspace(0, SAMPLE_RATE / 2, 1 + N_FFT // 2)
+    bins = np.linspace(0, SAMPLE_RATE / 2, N_BINS)
     edges = _mel_to_hz(np.linspace(_hz_to_mel(F_MIN), _hz_to_mel(F_MAX), N_MELS + 2))
     widths = np.diff(edges)
     distances = edges[:, None] - bins
