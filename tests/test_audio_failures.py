@@ -150,7 +150,7 @@ def test_a_file_that_may_not_be_read_is_a_matter_of_permission(tmp_path, monkeyp
         raise PermissionError(13, "Permission denied", path)
 
     path = encode(tmp_path / "song.wav", tone(2))
-    monkeypatch.setattr("mtag.audio.FileIO", refuse)
+    monkeypatch.setattr("mtag.audio.decode.FileIO", refuse)
     assert failure(path) == (FailureKind.PERMISSION, "may not be read (permission denied)")
 
 
@@ -162,7 +162,7 @@ def test_a_disk_that_fails_while_reading_is_named(tmp_path, monkeypatch):
             return super().read(size)
 
     path = encode(tmp_path / "song.wav", tone(30))
-    monkeypatch.setattr("mtag.audio.FileIO", FailingFile)
+    monkeypatch.setattr("mtag.audio.decode.FileIO", FailingFile)
     assert failure(path) == (FailureKind.DECODE, "cannot be read (Input/output error)")
 
 

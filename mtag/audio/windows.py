@@ -1,0 +1,90 @@
+"""A track's samples, cut into the windows that the networks listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtag.audio.decode import read_blocks
+from mtag.constants import MIN_REST_SAMPLES, MIN_TRACK_SECONDS, SAMPLE_RATE, SILENCE_DBFS, WINDOW_SAMPLES
+from mtag.errors import FailureKind, FileError
+
+Waveform = NDArray[np.float32]
+
+
+def slice_windows(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
+    """Cut a stream of samples into consecutive windows, (465600,) float32 each.
+
+    A rest of at least a quarter window gives one more window, anchored at the stream's end; a stream shorter than
+    a window is repeated to fill one.
+    """
+    window = np.empty(WINDOW_SAMPLES, np.float32)
+    previous = None
+    filled = 0
+    for block in blocks:
+        while block.size:
+            n = min(block.size, WINDOW_SAMPLES - filled)
+            window[filled : filled + n] = block[:n]
+            block = block[n:]
+            filled += n
+            if filled == WINDOW_SAMPLES:
+                yield window
+                previous, window, filled = window, np.empty(WINDOW_SAMPLES, np.float32), 0
+    if previous is None and filled:
+        yield np.resize(window[:filled], WINDOW_SAMPLES)
+    elif previous is not None and filled >= MIN_REST_SAMPLES:
+        yield np.concatenate([previous[filled:], window[:filled]])
+
+
+class WindowReader:
+    """The windows of one file that are worth listening to: iterate over it once.
+
+    Yields (465600,) float32 windows of 16 kHz mono; those quieter than -60 dBFS (RMS) are left out.
+
+    Attributes
+    ----------
+    path
+        The file.
+    duration
+        Seconds of audio decoded so far; the track's length once the iteration has ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.duration = 0.0
+
+    def __iter__(self) -> Iterator[Waveform]:
+        """Decode the file and yield its windows.
+
+        Raises
+        ------
+        FileError
+            unsupported, decode, permission; too-short (under 1 s); silent (no window is loud enough).
+        """
+        silent = True
+        for window in slice_windows(self._timed_blocks()):
+            if self.duration >= MIN_TRACK_SECONDS and level(window) >= SILENCE_DBFS:
+                silent = False
+                yield window
+        if self.duration < MIN_TRACK_SECONDS:
+            rounded_down = int(self.duration * 100) / 100
+            reason = f"lasts {rounded_down:g} s; {MIN_TRACK_SECONDS:g} s is the shortest that can be judged"
+            raise FileError(self.path, FailureKind.TOO_SHORT, reason)
+        if silent:
+            raise FileError(self.path, FailureKind.SILENT, f"is silent: nothing in it reaches {SILENCE_DBFS:g} dBFS")
+
+    def _timed_blocks(self) -> Iterator[Waveform]:
+        n_samples = 0
+        for block in read_blocks(self.path):
+            n_samples += block.size
+            self.duration = n_samples / SAMPLE_RATE
+            yield block
+
+
+def level(samples: Waveform) -> float:
+    """RMS level of samples, (n,) float32, in dB relative to full scale; digital silence gives -inf."""
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(np.dot(samples, samples) / samples.size))
