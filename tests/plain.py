@@ -48,7 +48,7 @@ def _plain(path: Path) -> tuple[list[str], list[str], list[tuple[str, str]]]:
             "Description",
             [],
         )
-    if data[:4] in (b"MAC ", b"wvpk"):
+    if data[:4] in (b"MAC ", b"wvpk", b"MPCK"):
         try:
             tags = APEv2(path)
         except APENoHeaderError:

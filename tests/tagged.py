@@ -84,7 +84,7 @@ def id3v22_tag() -> bytes:
 
 
 def mp3(path: Path) -> Path:
-    return encode(path, tone(0.6))
+    return encode(path, tone(1.2))
 
 
 def mp3_bare(path: Path) -> Path:
@@ -117,7 +117,7 @@ def v1_tag(title: bytes = b"Old title", comment: bytes = b"old comment", genre: 
 
 
 def flac(path: Path) -> Path:
-    encode(path, tone(1.0))
+    encode(path, tone(1.2))
     file = FLAC(path)
     file.tags.extend(
         [("Title", "Titel"), ("DESCRIPTION", "stays"), ("comment", "mine"), ("REPLAYGAIN_TRACK_GAIN", "-3 dB")]
@@ -136,7 +136,7 @@ def flac(path: Path) -> Path:
 
 def flac_bare(path: Path) -> Path:
     """A FLAC file with a seek table and neither comments nor padding."""
-    encode(path, tone(1.0))
+    encode(path, tone(1.2))
     data = path.read_bytes()
     blocks, at, last = [], 4, False
     while not last:
@@ -161,7 +161,7 @@ def flac_with_id3(path: Path) -> Path:
 
 def _ogg(kind: type, recipe: str) -> Callable[[Path], Path]:
     def make(path: Path) -> Path:
-        encode(path, tone(1.0)) if not recipe else _remux(path, recipe)
+        encode(path, tone(1.2)) if not recipe else _remux(path, recipe)
         file = kind(path)
         file.tags.extend(
             [
@@ -185,7 +185,8 @@ def _remux(path: Path, container: str) -> None:
     with path.open("wb") as file, av.open(file, "w", format=container) as out:
         stream = out.add_stream("flac", rate=44100)
         stream.codec_context.layout, stream.codec_context.format = "mono", "s16"
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.int16), format="s16", layout="mono")
+        samples = (tone(1.2)[None] * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.sample_rate, frame.pts = 44100, 0
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
@@ -197,7 +198,7 @@ oga_flac = _ogg(OggFLAC, "ogg")
 
 
 def m4a(path: Path) -> Path:
-    encode(path, tone(1.0))
+    encode(path, tone(1.2))
     file = MP4(path)
     file["\xa9nam"], file["trkn"], file["tmpo"] = ["Titel"], [(1, 9)], [120]
     file["covr"] = [MP4Cover(COVER, MP4Cover.FORMAT_JPEG)]
@@ -220,7 +221,7 @@ def m4a_faststart(path: Path) -> Path:
     """The tag before the audio and no free space, so that all offsets have to move."""
     import av
 
-    plain = encode(path.with_name("plain.m4a"), tone(1.0))
+    plain = encode(path.with_name("plain.m4a"), tone(1.2))
     with (
         av.open(str(plain)) as source,
         av.open(str(path), "w", format="ipod", options={"movflags": "faststart"}) as out,
@@ -248,7 +249,7 @@ def m4a_bare(path: Path) -> Path:
 
 
 def wma(path: Path) -> Path:
-    encode(path, tone(1.0))
+    encode(path, tone(1.2))
     file = ASF(path)
     file["Title"], file["Description"] = "Titel", ["mine"]
     file["WM/Picture"] = [ASFByteArrayAttribute(b"\3" + COVER)]
@@ -260,7 +261,7 @@ def wma(path: Path) -> Path:
 
 def wav(path: Path) -> Path:
     """A WAV file with a broadcast chunk and an INFO list, and last an odd chunk without its filling byte."""
-    encode(path, tone(0.5))
+    encode(path, tone(1.2))
     info = b"INFO" + struct.pack("<4sI", b"INAM", 6) + b"Titel\0" + struct.pack("<4sI", b"ICMT", 4) + b"mine"
     chunks = struct.pack("<4sI", b"bext", 602) + b"b" * 602 + struct.pack("<4sI", b"LIST", len(info)) + info
     chunks += struct.pack("<4sI", b"odd ", 3) + b"odd"
@@ -271,7 +272,7 @@ def wav(path: Path) -> Path:
 
 def wav_with_tag(path: Path) -> Path:
     """An ID3 chunk before the audio."""
-    encode(path, tone(0.5))
+    encode(path, tone(1.2))
     tag = id3_tag(3)
     tag += bytes(len(tag) % 2)
     data = path.read_bytes()
@@ -281,7 +282,7 @@ def wav_with_tag(path: Path) -> Path:
 
 
 def aiff(path: Path) -> Path:
-    encode(path, tone(0.5))
+    encode(path, tone(1.2))
     data = path.read_bytes() + struct.pack(">4sI", b"ANNO", 4) + b"note"
     path.write_bytes(data[:4] + struct.pack(">I", len(data) - 8) + data[8:])
     return path
@@ -303,7 +304,7 @@ def ape(path: Path) -> Path:
 
 
 def wv(path: Path) -> Path:
-    return _with_ape(encode(path, tone(0.5)))
+    return _with_ape(encode(path, tone(1.2)))
 
 
 def _with_ape(path: Path) -> Path:
@@ -333,7 +334,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "v23.mp3": with_front_tag(lambda: id3_tag(3)),
     "v24.mp3": with_front_tag(lambda: id3_tag(4, id3.COMM(encoding=3, lang="eng", desc="", text=["mine"]))),
     "ape-v1.mp3": mp3_with_ape_and_v1,
-    "plain.aac": lambda path: encode(path, tone(0.6)),
+    "plain.aac": lambda path: encode(path, tone(1.2)),
     "full.flac": flac,
     "bare.flac": flac_bare,
     "id3.flac": flac_with_id3,
