@@ -1,4 +1,4 @@
-"""What mtag remembers between runs, in one SQLite file: scores, runs, before-values and failures.
+"""What mtag remembers between runs, in one SQLite file: scores, outcomes, failures; runs and changes (`journal`).
 
 Every row is committed as it comes, so a kill loses at most the file in hand; several processes may use one catalog
 at once. The thread that opens a catalog owns it.
@@ -6,21 +6,34 @@ at once. The thread that opens a catalog owns it.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.catalogfile import UnusableError, connect, explained, is_foreign, move_aside, transaction
+from mtag.catalogfile import (
+    UnusableError,
+    connect,
+    explained,
+    is_foreign,
+    move_aside,
+    path_key,
+    path_of,
+    signed,
+    state_of,
+    utf8,
+)
 from mtag.errors import CatalogError, FailureKind
+from mtag.journal import Change, Journal, Run
+
+__all__ = ["Catalog", "Change", "Failure", "Heard", "Info", "Models", "Relative", "Run", "Track", "default_path"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,28 +43,6 @@ class Heard:
     scores: NDArray[np.float32]  # (50,) in [0, 1], in the bundle's order of tags
     duration: float  # seconds
     n_windows: int  # windows that were not silent
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run that changed files; `finished` is None while it works, and for ever if it was killed."""
-
-    id: int
-    started: float  # Unix time
-    finished: float | None  # Unix time
-    arguments: str  # as typed, or as JSON: the caller's choice
-    version: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """One file's touched fields before and after; `after` is None until the change is confirmed."""
-
-    id: int
-    run: int
-    path: Path
-    before: str  # JSON
-    after: str | None  # JSON
 
 
 @dataclass(frozen=True)
@@ -65,8 +56,52 @@ class Failure:
     reason: str
     happened: float  # Unix time
 
+    def is_of(self, stat: os.stat_result) -> bool:
+        """Whether the file is still the one that failed."""
+        return (self.size, self.mtime_ns) == (stat.st_size, signed(stat.st_mtime_ns))
 
-class Catalog:
+
+@dataclass(frozen=True)
+class Relative:
+    """A track of the size and time that some file has: the same one by another name, maybe."""
+
+    id: int
+    path: Path
+    is_same_inode: bool
+    digest: bytes | None  # of sampled blocks
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that gave some scores."""
+
+    name: str  # the combination: 1+2+3
+    tags: tuple[str, ...]  # names of the scores
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track as it is exported."""
+
+    path: Path
+    heard: Heard
+    fingerprint: str  # of the models that gave the scores
+    models: Models | None  # None where the scores are older than the catalog's knowledge of models
+
+
+@dataclass(frozen=True)
+class Info:
+    """A catalog in numbers."""
+
+    n_bytes: int  # on disk
+    n_tracks: int
+    n_scores: dict[str, int]  # tracks by the models that heard them: a combination's name, else a fingerprint
+    n_runs: int
+    n_changes: int
+    n_failures: int
+
+
+class Catalog(Journal):
     """An open catalog; use `Catalog.open`, as a context manager.
 
     Attributes
@@ -74,20 +109,20 @@ class Catalog:
     path
         The SQLite file.
     notice
-        One sentence for the user where an unusable catalog was moved aside on opening, else None.
+        One sentence for the user where an unusable or an older catalog was dealt with on opening, else None.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, notice: str | None = None) -> None:
-        self.path = path
+        super().__init__(path, connection)
         self.notice = notice
-        self._connection = connection
 
     @classmethod
     def open(cls, path: Path | None = None) -> Catalog:
         """Open a catalog, or begin one.
 
         A damaged catalog, or one in a newer format, is moved aside to `NAME.corrupt-N` or `NAME.newer-N` and a fresh
-        one is begun; `notice` says so.
+        one is begun; one in an older format is copied to `NAME.older-N` and brought to the present one. `notice`
+        says so.
 
         Parameters
         ----------
@@ -102,14 +137,13 @@ class Catalog:
         place = path or default_path()
         if path and is_foreign(path):
             raise CatalogError(f"{path} is not a catalog of mtag; name another file")
-        notice = None
         with explained(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                connection = connect(place)
+                connection, notice = connect(place)
             except UnusableError as error:
                 notice = move_aside(place, error)
-                connection = connect(place)
+                connection, _ = connect(place)
         return cls(place, connection, notice)
 
     def __enter__(self) -> Catalog:
@@ -119,11 +153,6 @@ class Catalog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Close the file; committed rows stay."""
-        with explained(self.path):
-            self._connection.close()
 
     # Scores
 
@@ -140,132 +169,211 @@ class Catalog:
         row = self._row(
             "SELECT scores, duration, windows FROM tracks JOIN scores ON track = id"
             " WHERE path = ? AND size = ? AND mtime_ns = ? AND fingerprint = ?",
-            (_key(path), stat.st_size, _signed(stat.st_mtime_ns), fingerprint),
+            (path_key(path), stat.st_size, signed(stat.st_mtime_ns), fingerprint),
         )
-        return Heard(np.frombuffer(row[0], "<f4").astype(np.float32), row[1], row[2]) if row else None
+        return _heard(*row) if row else None
 
-    def remember(self, path: Path, stat: os.stat_result, fingerprint: str, heard: Heard) -> None:
-        """Keep what was heard in a file; what was heard before the file changed is forgotten."""
-        key = _key(path)
-        state = _state(stat)
+    def remember(
+        self, path: Path, stat: os.stat_result, fingerprint: str, heard: Heard, digest: bytes | None = None
+    ) -> None:
+        """Keep what was heard in a file; what was heard before the file changed is forgotten.
+
+        Parameters
+        ----------
+        path, stat
+            The file and its size, times and identity when it was heard.
+        fingerprint
+            Identifies the models that gave the scores.
+        heard
+            What they gave.
+        digest
+            Of the file's sampled blocks, so that it is known again under another name.
+        """
+        key = path_key(path)
+        state = state_of(stat)
         with self._transaction() as connection:
+            for table in ("scores", "outcomes"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE track ="
+                    " (SELECT id FROM tracks WHERE path = ? AND (size <> ? OR mtime_ns <> ?))",
+                    (key, *state[:2]),
+                )
             connection.execute(
-                "DELETE FROM scores WHERE track ="
-                " (SELECT id FROM tracks WHERE path = ? AND (size <> ? OR mtime_ns <> ?))",
-                (key, *state[:2]),
-            )
-            connection.execute(
-                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
+                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows, digest)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
                 " mtime_ns = excluded.mtime_ns, device = excluded.device, inode = excluded.inode,"
-                " duration = excluded.duration, windows = excluded.windows",
-                (key, *state, heard.duration, heard.n_windows),
+                " duration = excluded.duration, windows = excluded.windows, digest = excluded.digest",
+                (key, *state, heard.duration, heard.n_windows, digest),
             )
             connection.execute(
                 "INSERT OR REPLACE INTO scores SELECT id, ?, ? FROM tracks WHERE path = ?",
                 (fingerprint, heard.scores.astype("<f4").tobytes(), key),
             )
 
-    # Runs and changes
-
-    def begin_run(self, arguments: str, version: str) -> int:
-        """Note that a run begins to change files; gives its number."""
-        with self._transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO runs (started, arguments, version) VALUES (?, ?, ?)", (time.time(), arguments, version)
-            )
-        return int(cursor.lastrowid or 0)
-
-    def finish_run(self, run: int) -> None:
-        """Note that a run has come to its end."""
-        with self._transaction() as connection:
-            connection.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
-
-    def record_change(self, run: int, path: Path, before: str) -> int:
-        """Keep a file's before-values, on disk when this returns; gives the change's number.
-
-        To be followed, once the file has been dealt with, by `confirm_change` or `drop_change`.
-        """
-        # A power cut after the file is renamed must still find the before-values.
-        self._row("PRAGMA synchronous = FULL")
-        try:
+    def know_models(self, fingerprint: str, models: Models) -> None:
+        """Note what the scores of some models mean, for those who read them later without the models."""
+        row = (fingerprint, models.name, json.dumps(models.tags))
+        if not self._row("SELECT 1 FROM models WHERE fingerprint = ? AND name = ? AND tags = ?", row):
             with self._transaction() as connection:
-                cursor = connection.execute(
-                    "INSERT INTO changes (run, path, before, state) VALUES (?, ?, ?, 'pending')",
-                    (run, _key(path), before),
-                )
-        finally:
-            self._row("PRAGMA synchronous = NORMAL")
-        return int(cursor.lastrowid or 0)
+                connection.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?)", row)
 
-    def confirm_change(self, change: int, after: str, stat: os.stat_result) -> None:
-        """Note that the file was written; its scores stay valid under its new size and time.
+    # The same file by another name
+
+    def relatives(self, path: Path, stat: os.stat_result) -> list[Relative]:
+        """Tracks under other names that have this file's size and modification time."""
+        size, mtime_ns, device, inode = state_of(stat)
+        rows = self._rows(
+            "SELECT id, path, device = ? AND inode = ?, digest FROM tracks"
+            " WHERE size = ? AND mtime_ns = ? AND path <> ? ORDER BY id DESC LIMIT 50",
+            (device, inode, size, mtime_ns, path_key(path)),
+        )
+        return [Relative(track, path_of(key), bool(same), digest) for track, key, same, digest in rows]
+
+    def move_track(self, track: int, path: Path, stat: os.stat_result) -> None:
+        """Note that a file goes by another name now; its history goes with it."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM tracks WHERE path = ? AND id <> ?", (path_key(path), track))
+            connection.execute(
+                "UPDATE tracks SET path = ?, device = ?, inode = ? WHERE id = ?",
+                (path_key(path), *state_of(stat)[2:], track),
+            )
+
+    def copy_track(self, track: int, path: Path, stat: os.stat_result) -> None:
+        """Note that a file goes by one more name; what was heard in it holds for both."""
+        key = path_key(path)
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM tracks WHERE path = ?", (key,))
+            connection.execute(
+                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows, digest)"
+                " SELECT ?, size, mtime_ns, ?, ?, duration, windows, digest FROM tracks WHERE id = ?",
+                (key, *state_of(stat)[2:], track),
+            )
+            connection.execute(
+                "INSERT INTO scores SELECT (SELECT id FROM tracks WHERE path = ?), fingerprint, scores"
+                " FROM scores WHERE track = ?",
+                (key, track),
+            )
+
+    # Outcomes
+
+    def outcome(self, path: Path, stat: os.stat_result, options: str) -> str | None:
+        """What a file came to under the same options, where nothing at all has happened to it since, or None."""
+        row = self._row(
+            "SELECT outcome FROM tracks JOIN outcomes ON track = id WHERE path = ? AND size = ? AND mtime_ns = ?"
+            " AND outcomes.inode = ? AND ctime_ns = ? AND options = ?",
+            (
+                path_key(path),
+                stat.st_size,
+                signed(stat.st_mtime_ns),
+                signed(stat.st_ino),
+                signed(stat.st_ctime_ns),
+                options,
+            ),
+        )
+        return str(row[0]) if row else None
+
+    def keep_outcome(self, path: Path, stat: os.stat_result, options: str, outcome: str) -> None:
+        """Keep what a file came to, so that nobody need open it again.
 
         Parameters
         ----------
-        change
-            From `record_change`.
-        after
-            The touched fields as they are now, JSON.
-        stat
-            The file as it is now.
+        path, stat
+            The file, and its state from before it was looked at; nothing is kept for a file that was never heard.
+        options
+            Identifies everything that the outcome depends on besides the file.
+        outcome
+            The caller's text.
         """
         with self._transaction() as connection:
-            connection.execute("UPDATE changes SET after = ?, state = 'done' WHERE id = ?", (after, change))
             connection.execute(
-                "UPDATE tracks SET size = ?, mtime_ns = ?, device = ?, inode = ?"
-                " WHERE path = (SELECT path FROM changes WHERE id = ?)",
-                (*_state(stat), change),
+                "INSERT OR REPLACE INTO outcomes SELECT id, ?, ?, ?, ? FROM tracks"
+                " WHERE path = ? AND size = ? AND mtime_ns = ?",
+                (
+                    signed(stat.st_ino),
+                    signed(stat.st_ctime_ns),
+                    options,
+                    utf8(outcome),
+                    path_key(path),
+                    stat.st_size,
+                    signed(stat.st_mtime_ns),
+                ),
             )
-
-    def drop_change(self, change: int) -> None:
-        """Forget a pending change: the file could not be written and is as it was."""
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM changes WHERE id = ? AND state = 'pending'", (change,))
-
-    def runs(self) -> list[Run]:
-        """Every run that changed files, oldest first."""
-        rows = self._rows("SELECT id, started, finished, arguments, version FROM runs ORDER BY id")
-        return [Run(*row) for row in rows]
-
-    def changes(self, run: int) -> list[Change]:
-        """The changes of a run, in the order they were made."""
-        rows = self._rows("SELECT id, run, path, before, after FROM changes WHERE run = ? ORDER BY id", (run,))
-        return [Change(number, of, Path(os.fsdecode(path)), *values) for number, of, path, *values in rows]
 
     # Failures
 
     def record_failure(self, path: Path, stat: os.stat_result, kind: FailureKind, reason: str) -> None:
         """Keep why a file could not be dealt with; a later failure of the same file takes its place."""
-        row = (_key(path), stat.st_size, _signed(stat.st_mtime_ns), kind.value, _utf8(reason), time.time())
+        row = (path_key(path), stat.st_size, signed(stat.st_mtime_ns), kind.value, utf8(reason), time.time())
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def forget_failure(self, path: Path) -> None:
         """Note that a file which had failed is well now."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM failures WHERE path = ?", (_key(path),))
+            connection.execute("DELETE FROM failures WHERE path = ?", (path_key(path),))
 
-    def failures(self) -> list[Failure]:
-        """Every file that failed when it was last dealt with, by path."""
-        rows = self._rows("SELECT path, size, mtime_ns, kind, reason, happened FROM failures ORDER BY path")
-        return [Failure(Path(os.fsdecode(row[0])), row[1], row[2], FailureKind(row[3]), *row[4:]) for row in rows]
+    def failures(self, under: Path | None = None) -> list[Failure]:
+        """Every file that failed when it was last dealt with, by path; only those under a path, if one is given."""
+        where, values = _under(under)
+        rows = self._rows(
+            f"SELECT path, size, mtime_ns, kind, reason, happened FROM failures WHERE {where} ORDER BY path", values
+        )
+        return [Failure(path_of(row[0]), row[1], row[2], FailureKind(row[3]), *row[4:]) for row in rows]
 
-    # SQLite
+    def forget_failures(self, under: Path | None = None) -> int:
+        """Forget the failures of files under a path, or all; gives their number."""
+        where, values = _under(under)
+        with self._transaction() as connection:
+            return connection.execute(f"DELETE FROM failures WHERE {where}", values).rowcount
 
-    def _row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+    # Upkeep
+
+    def info(self) -> Info:
+        """Count what the catalog holds."""
+        tables = ("tracks", "runs", "changes", "failures")
+        tracks, runs, changes, failures = (self._rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+        scores = dict(
+            self._rows(
+                "SELECT coalesce(name, scores.fingerprint) AS who, count(*) FROM scores LEFT JOIN models"
+                " ON models.fingerprint = scores.fingerprint GROUP BY who ORDER BY who"
+            )
+        )
+        return Info(self.n_bytes(), tracks, scores, runs, changes, failures)
+
+    def n_bytes(self) -> int:
+        """Bytes that the file and its log take on disk."""
         with explained(self.path):
-            row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-        return row
+            files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+            return sum(file.stat().st_size for file in files if file.exists())
 
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def vacuum(self) -> None:
+        """Give the space of forgotten rows back to the system."""
+        self._row("VACUUM")
+        self._row("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def forget(self, under: Path) -> int:
+        """Forget what was heard in the files under a path, and their failures; gives the number of tracks.
+
+        Before-values stay: runs can still be undone.
+        """
+        where, values = _under(under)
+        with self._transaction() as connection:
+            connection.execute(f"DELETE FROM failures WHERE {where}", values)
+            return connection.execute(f"DELETE FROM tracks WHERE {where}", values).rowcount
+
+    def tracks(self, under: Path | None = None) -> Iterator[Track]:
+        """Every track with its scores, by path; one for each of the models that heard it."""
+        where, values = _under(under)
         with explained(self.path):
-            return self._connection.execute(sql, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with explained(self.path), transaction(self._connection):
-            yield self._connection
+            rows = self._connection.execute(
+                "SELECT path, scores.fingerprint, name, tags, scores, duration, windows FROM tracks"
+                " JOIN scores ON track = id LEFT JOIN models ON models.fingerprint = scores.fingerprint"
+                f" WHERE {where} ORDER BY path, scores.fingerprint",
+                values,
+            )
+            for path, fingerprint, name, tags, *heard in rows:
+                models = Models(name, tuple(json.loads(tags))) if name else None
+                yield Track(path_of(path), _heard(*heard), fingerprint, models)
 
 
 def default_path() -> Path:
@@ -278,22 +386,15 @@ def default_path() -> Path:
     return user_data_path("mtag", appauthor=False) / "catalog.db"
 
 
-def _key(path: Path) -> bytes:
-    """A path as the tables know it: absolute, in the file system's bytes."""
-    return os.fsencode(os.path.abspath(path))
+def _heard(scores: bytes, duration: float, n_windows: int) -> Heard:
+    return Heard(np.frombuffer(scores, "<f4").astype(np.float32), duration, n_windows)
 
 
-def _state(stat: os.stat_result) -> tuple[int, int, int, int]:
-    """Size, modification time, device and inode of a file, as SQLite can hold them."""
-    return stat.st_size, _signed(stat.st_mtime_ns), _signed(stat.st_dev), _signed(stat.st_ino)
-
-
-def _signed(number: int) -> int:
-    """The low 64 bits, as the signed integer that SQLite stores; inodes and far-off times may need all of them."""
-    low = number & (2**64 - 1)
-    return low - 2**64 if low >= 2**63 else low
-
-
-def _utf8(text: str) -> str:
-    """Text that SQLite can store: names in it need not be UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _under(path: Path | None) -> tuple[str, tuple[bytes, ...]]:
+    """A condition for the rows of a path and everything below it, and its values."""
+    if path is None:
+        return "1", ()
+    key = path_key(path)
+    separator = os.fsencode(os.sep)
+    folder = key if key.endswith(separator) else key + separator
+    return "(path = ? OR (path >= ? AND path < ?))", (key, folder, folder[:-1] + bytes([folder[-1] + 1]))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from mtag.errors import CatalogError
 
 APPLICATION_ID = 0x6D746167  # "mtag", in the file's header: tells a catalog from any other file
-BUSY_SECONDS = 30.0  # how long to wait for another process's write
+BUSY_SECONDS = 600.0  # how long to wait for another process's write
 
 _MIGRATIONS = (
     (
@@ -57,6 +58,28 @@ _MIGRATIONS = (
         ) WITHOUT ROWID""",
         f"PRAGMA application_id = {APPLICATION_ID}",
     ),
+    (
+        """CREATE TABLE models (
+            fingerprint TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            tags TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        "ALTER TABLE tracks ADD COLUMN digest BLOB",  # of a few sampled blocks
+        "CREATE INDEX tracks_by_state ON tracks (size, mtime_ns)",
+        """CREATE TABLE outcomes (
+            track INTEGER PRIMARY KEY REFERENCES tracks (id) ON DELETE CASCADE,
+            inode INTEGER NOT NULL,
+            ctime_ns INTEGER NOT NULL,
+            options TEXT NOT NULL,
+            outcome TEXT NOT NULL
+        )""",
+        "ALTER TABLE runs ADD COLUMN command TEXT NOT NULL DEFAULT 'scan'",
+        "ALTER TABLE changes ADD COLUMN track INTEGER REFERENCES tracks (id) ON DELETE SET NULL",
+        "ALTER TABLE changes ADD COLUMN planned TEXT",
+        "UPDATE changes SET track = (SELECT id FROM tracks WHERE tracks.path = changes.path)",
+        "CREATE INDEX changes_of_track ON changes (track)",
+        "CREATE INDEX pending_changes ON changes (path) WHERE state = 'pending'",
+    ),
 )
 SCHEMA_VERSION = len(_MIGRATIONS)  # SQLite's user_version
 
@@ -76,8 +99,39 @@ class UnusableError(CatalogError):
         self.word = word
 
 
-def connect(path: Path) -> sqlite3.Connection:
+class Store:
+    """An open catalog file, and the few ways in which its tables are asked."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close the file; committed rows stay."""
+        with explained(self.path):
+            self._connection.close()
+
+    def _row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        with explained(self.path):
+            row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with explained(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with explained(self.path), transaction(self._connection):
+            yield self._connection
+
+
+def connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
     """Open a catalog, begin an empty one, or bring an older one to the present format.
+
+    Returns
+    -------
+    The connection, and a sentence for the user where an older catalog was changed.
 
     Raises
     ------
@@ -91,7 +145,7 @@ def connect(path: Path) -> sqlite3.Connection:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise UnusableError("corrupt", "was damaged")
         connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection)
+        notice = _migrate(path, connection)
         # Only now: the application id must reach the file itself, not just the log beside it.
         _write_ahead(connection)
     except sqlite3.DatabaseError as error:
@@ -103,20 +157,32 @@ def connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, notice
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(path: Path, connection: sqlite3.Connection) -> str | None:
     if _version(connection) == SCHEMA_VERSION:
-        return
+        return None
+    notice = None
     with transaction(connection):
         version = _version(connection)  # another process may have been faster
         if version > SCHEMA_VERSION:
             raise UnusableError("newer", "was made by a newer mtag")
+        if 0 < version < SCHEMA_VERSION:
+            notice = _back_up(path)
         for statements in _MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return notice
+
+
+def _back_up(path: Path) -> str:
+    """Copy an older catalog as it is; gives the sentence for the user."""
+    aside = _free_name(path, "older")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(aside)) as target:
+        source.backup(target)
+    return f"the catalog was brought to the format of this mtag; as it was it lies at {aside}."
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -164,10 +230,41 @@ def is_foreign(path: Path) -> bool:
 
 def move_aside(path: Path, error: UnusableError) -> str:
     """Rename a catalog together with its log; gives the sentence for the user."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{error.word}-{number}")).exists():
-        number += 1
+    aside = _free_name(path, error.word)
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             os.rename(f"{path}{suffix}", f"{aside}{suffix}")
     return f"the catalog {error}; it lies at {aside} now and a fresh one was begun."
+
+
+def _free_name(path: Path, word: str) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{word}-{number}")).exists():
+        number += 1
+    return aside
+
+
+def path_key(path: Path) -> bytes:
+    """A path as the tables know it: absolute, in the file system's bytes."""
+    return os.fsencode(os.path.abspath(path))
+
+
+def path_of(key: bytes) -> Path:
+    """The path behind a key."""
+    return Path(os.fsdecode(key))
+
+
+def state_of(stat: os.stat_result) -> tuple[int, int, int, int]:
+    """Size, modification time, device and inode of a file, as SQLite can hold them."""
+    return stat.st_size, signed(stat.st_mtime_ns), signed(stat.st_dev), signed(stat.st_ino)
+
+
+def signed(number: int) -> int:
+    """The low 64 bits, as the signed integer that SQLite stores; inodes and far-off times may need all of them."""
+    low = number & (2**64 - 1)
+    return low - 2**64 if low >= 2**63 else low
+
+
+def utf8(text: str) -> str:
+    """Text that SQLite can store: names in it need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

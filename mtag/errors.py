@@ -18,6 +18,7 @@ class FailureKind(str, Enum):
     NO_SPACE = "no-space"
     TAG_PARSE = "tag-parse"
     CRASH = "crash"
+    UNHEARD = "unheard"  # no failure: left alone, because only files that have been heard were to be dealt with
 
 
 class MtagError(Exception):
@@ -40,6 +41,10 @@ class FileError(MtagError):
         self.path = path
         self.kind = kind
         self.reason = reason
+
+
+class SkippedError(FileError):
+    """A file is left alone on purpose; that is no failure."""
 
 
 class WeightsError(MtagError):

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mtag import tagfile
-from mtag.atomic import remove_litter
 from mtag.audio import packet_digest
-from mtag.catalog import Catalog, Heard
+from mtag.catalog import Catalog, Failure, Heard, Models
 from mtag.ensemble import FAST, FULL, Bundle, Ensemble, load_ensemble
-from mtag.errors import FailureKind, FileError
+from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
+from mtag.recorder import ChangedError, Recorder
+from mtag.results import ScanResult, Status, Summary, TagScore, rank
+from mtag.sameness import is_known_by_another_name, is_same, sampled_digest
 from mtag.tagfile import Field, Fields, GenrePolicy, HardLinkedError, is_ours, plan
-from mtag.vocabulary import Kind, choose, kind_of
+from mtag.vocabulary import choose
 from mtag.walk import explain, find_files
 
-__all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_files", "rank", "scan"]
+__all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_files", "only_failed", "rank", "scan"]
 
 N_TAGS_SHOWN = 5  # raw tags that a result carries, where `top` does not say otherwise
-
-
-class Status(str, Enum):
-    """What became of a file; the values stand in JSON output."""
-
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"  # it reads already as it should
-    PREVIEW = "preview"  # it would be written
-    SKIPPED = "skipped"  # left alone on purpose
-    FAILED = "failed"
+N_ATTEMPTS = 3  # at a file that another mtag is working on, too
+WAIT_SECONDS = 0.05  # between two looks at whether it is done
+NOT_NEEDED = settled(Heard(np.zeros(0, np.float32), 0.0, 0))  # in place of the scores of a file whose result is known
 
 
 @dataclass(frozen=True)
@@ -51,61 +46,26 @@ class ScanOptions:
     min_score: float | None = None  # in place of each tag's own threshold
     jobs: int = 1  # tracks heard at once
     device: str = "auto"
-    arguments: str = ""  # how the run was asked for, for the catalog's list of runs
+    listen: bool = True  # else only files whose scores are known are dealt with
+    retry_failed: bool = False  # try again even what crashed or hung a decoder
+    command: str = "scan"  # for the catalog's list of runs
+    arguments: str = ""  # how the run was asked for, likewise
     version: str = ""  # of mtag, likewise
 
+    def fingerprint(self, *others: object) -> str:
+        """Identifies everything that decides what a file of known scores is to say.
 
-@dataclass(frozen=True)
-class TagScore:
-    """One of the fifty tags, and how sure the ensemble is of it."""
-
-    tag: str
-    score: float  # in [0, 1]
-    kind: Kind
-
-
-@dataclass(frozen=True)
-class ScanResult:
-    """What a scan made of one file."""
-
-    path: Path
-    status: Status
-    genres: tuple[str, ...] = ()  # the file's genres as they are to be
-    comment: str | None = None  # mtag's own line among the file's comments, likewise
-    new_genres: bool = False  # whether those genres differ from what the file had
-    abstained: bool = False  # no tag was sure enough to be written
-    tags: tuple[TagScore, ...] = ()  # raw tags, best first
-    cached: bool = False  # the scores were recalled, not heard
-    duration: float | None = None  # seconds
-    error: FileError | None = None  # why it failed or was skipped
+        Parameters
+        ----------
+        others
+            What takes part in the decision besides these options.
+        """
+        # An option counts unless it is known not to, so that none can be forgotten.
+        deciding = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name not in _NOT_DECIDING]
+        return hashlib.sha256(repr([deciding, *others]).encode()).hexdigest()[:16]
 
 
-@dataclass
-class Summary:
-    """A scan in numbers."""
-
-    counts: Counter[Status] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)  # by kind
-    abstained: int = 0  # files, counted under their status too
-    heard: int = 0  # files that were listened to
-    heard_seconds: float = 0.0  # of music
-    cached: int = 0  # files whose scores were recalled
-
-    @property
-    def n_files(self) -> int:
-        """All files that were dealt with."""
-        return self.counts.total()
-
-    def add(self, result: ScanResult) -> None:
-        """Count one more file."""
-        self.counts[result.status] += 1
-        self.abstained += result.abstained
-        self.cached += result.cached
-        if result.status is Status.FAILED and result.error:
-            self.failures[result.error.kind.value] += 1
-        if result.duration is not None and not result.cached:
-            self.heard += 1
-            self.heard_seconds += result.duration
+_NOT_DECIDING = frozenset({"write", "jobs", "device", "listen", "retry_failed", "command", "arguments"})
 
 
 def scan(
@@ -155,10 +115,10 @@ def scan(
         work.finish()
 
 
-def rank(scores: NDArray[np.float32], tags: tuple[str, ...], top: int) -> tuple[TagScore, ...]:
-    """The best of the fifty tags, best first; scores are (50,) float32 in the order of `tags`."""
-    best = np.argsort(-scores, kind="stable")[:top]
-    return tuple(TagScore(tags[i], float(scores[i]), kind_of(tags[i])) for i in best)
+def only_failed(files: Iterable[Path | FileError], catalog: Catalog) -> list[Path | FileError]:
+    """Those of some files that failed when they were last dealt with, and paths that are failures themselves."""
+    failed = {failure.path for failure in catalog.failures()}
+    return [file for file in files if isinstance(file, FileError) or Path(os.path.abspath(file)) in failed]
 
 
 @dataclass(eq=False)
@@ -167,6 +127,7 @@ class _Track(Track):
 
     stat: os.stat_result | None = None  # the file as it was when its turn came
     cached: bool = False
+    result: ScanResult | None = None  # known beforehand: nothing has happened to the file, and the options are the same
 
 
 class _Scan:
@@ -177,21 +138,22 @@ class _Scan:
         self.tags = bundle.tags
         self.thresholds = bundle.thresholds(combination)
         self.fingerprint = bundle.fingerprint(combination)
+        self.deciding = options.fingerprint(self.fingerprint, self.tags, self.thresholds)
         self.catalog = catalog
         self.options = options
         self.ears = ears
-        self.run: int | None = None  # its number in the catalog, from the first change on
-        self.failed_before = {failure.path for failure in catalog.failures()}
-        self.tidied: set[Path] = set()  # folders without litter of killed runs
+        self.recorder = Recorder(catalog, options.command, options.arguments, options.version)
+        catalog.know_models(self.fingerprint, Models(combination, self.tags))
+        self.failed_before = {failure.path: failure for failure in catalog.failures()}
+        self.under_way: dict[tuple[int, int], Future[Heard]] = {}  # files of several names, by device and inode
 
     def results(self, files: Iterable[Path | FileError]) -> Iterator[ScanResult]:
         for track in in_order(self._begin_all(files), self.ears.limit, self._remember):
             if not self._is_dropped(track):
-                yield self._finish(track)
+                yield track.result or self._finish(track)
 
     def finish(self) -> None:
-        if self.run is not None:
-            self.catalog.finish_run(self.run)
+        self.recorder.finish()
 
     def _is_dropped(self, track: _Track) -> bool:
         """Whether a track had not really been begun when the user asked to stop."""
@@ -203,21 +165,64 @@ class _Scan:
                 return
             yield self._begin(file)
 
+    def _failed(self, file: Path) -> Failure | None:
+        return self.failed_before.get(Path(os.path.abspath(file))) if self.failed_before else None
+
     def _begin(self, file: Path | FileError) -> _Track:
-        """Recall a file's scores, or have it heard."""
+        """Recall what a file came to, or its scores, or have it heard."""
         if isinstance(file, FileError):
             return _Track(file.path, settled(file))
         try:
             stat = os.stat(file)
         except OSError as error:
             return _Track(file, settled(explain(file, error)))
-        if stat.st_nlink > 1:
-            # Writing would refuse it, and a preview promises what writing does.
-            return _Track(file, settled(HardLinkedError(file, stat.st_nlink)), stat)
-        heard = self.catalog.recall(file, stat, self.fingerprint)
+        known = self._known_result(file, stat)
+        if known:
+            return _Track(file, NOT_NEEDED, stat, cached=True, result=known)
+        heard = self._recall(file, stat)
         if heard:
             return _Track(file, settled(heard), stat, cached=True)
-        return _Track(file, self.ears.listen(file), stat)
+        reason = self._reason_to_skip(file, stat)
+        return _Track(file, settled(reason) if reason else self._listen(file, stat), stat)
+
+    def _known_result(self, file: Path, stat: os.stat_result) -> ScanResult | None:
+        if self._is_guarded(stat):
+            # Writing would refuse it, and a preview promises what writing does.
+            error = HardLinkedError(file, stat.st_nlink)
+            return ScanResult(file, Status.SKIPPED, cached=False, error=error)
+        kept = self.catalog.outcome(file, stat, self.deciding)
+        result = ScanResult.from_text(file, kept) if kept else None
+        return None if result and result.status is Status.PREVIEW and self.options.write else result
+
+    def _is_guarded(self, stat: os.stat_result) -> bool:
+        return stat.st_nlink > 1
+
+    def _recall(self, file: Path, stat: os.stat_result) -> Heard | None:
+        """What was heard in a file, under whatever name."""
+        heard = self.catalog.recall(file, stat, self.fingerprint)
+        if heard is None and is_known_by_another_name(self.catalog, file, stat):
+            heard = self.catalog.recall(file, stat, self.fingerprint)
+        return heard
+
+    def _reason_to_skip(self, file: Path, stat: os.stat_result) -> SkippedError | None:
+        """Why a file that would have to be heard is not to be."""
+        if not self.options.listen:
+            return SkippedError(file, FailureKind.UNHEARD, "has not been heard yet; `mtag scan` hears it")
+        failure = self._failed(file)
+        if failure and failure.kind is FailureKind.CRASH and failure.is_of(stat) and not self.options.retry_failed:
+            day = time.strftime("%Y-%m-%d", time.localtime(failure.happened))
+            reason = f"stopped its decoder on {day} and is not tried again; --retry-failed tries it"
+            return SkippedError(file, FailureKind.CRASH, reason)
+        return None
+
+    def _listen(self, file: Path, stat: os.stat_result) -> Future[Heard]:
+        """Have a file heard; under several names, once."""
+        if stat.st_nlink == 1 or not stat.st_ino:
+            return self.ears.listen(file)
+        identity = stat.st_dev, stat.st_ino
+        if identity not in self.under_way:
+            self.under_way[identity] = self.ears.listen(file)
+        return self.under_way[identity]
 
     def _remember(self, track: _Track) -> None:
         """Keep what was heard, unless the file has changed while it was listened to."""
@@ -225,84 +230,94 @@ class _Scan:
             return
         with suppress(OSError):
             now = os.stat(track.path)
-            if _same(track.stat, now):
-                self.catalog.remember(track.path, now, self.fingerprint, track.future.result())
+            if is_same(track.stat, now):
+                digest = sampled_digest(track.path)
+                self.catalog.remember(track.path, now, self.fingerprint, track.future.result(), digest)
 
     def _finish(self, track: _Track) -> ScanResult:
         """Deal with a file that has been heard; whatever goes wrong is its result."""
         try:
-            result = self._tag(track, track.future.result())
+            result = self._tag_at_last(track, track.future.result())
         except Exception as error:
             return self._fail(track, failure_of(track.path, error))
-        if self.failed_before and Path(os.path.abspath(track.path)) in self.failed_before:
+        if self._failed(track.path):
             self.catalog.forget_failure(track.path)
         return result
 
     def _fail(self, track: _Track, error: FileError) -> ScanResult:
         duration = None if track.future.exception() else track.future.result().duration
-        if isinstance(error, HardLinkedError):
-            return ScanResult(track.path, Status.SKIPPED, cached=track.cached, duration=duration, error=error)
-        if track.stat:
+        skipped = isinstance(error, (HardLinkedError, SkippedError))
+        if not skipped and track.stat:
             self.catalog.record_failure(track.path, track.stat, error.kind, error.reason)
-        return ScanResult(track.path, Status.FAILED, cached=track.cached, duration=duration, error=error)
+        status = Status.SKIPPED if skipped else Status.FAILED
+        return ScanResult(track.path, status, cached=track.cached, duration=duration, error=error)
+
+    def _tag_at_last(self, track: _Track, heard: Heard) -> ScanResult:
+        """Tag a file; should another mtag have been faster, take the file as that one left it."""
+        for _ in range(N_ATTEMPTS - 1):
+            try:
+                return self._tag(track, heard)
+            except ChangedError:
+                while self.catalog.is_being_changed(track.path):
+                    time.sleep(WAIT_SECONDS)
+                track.stat = os.stat(track.path)
+                known = self._recall(track.path, track.stat)
+                if known is None:
+                    raise
+                heard = known
+        return self._tag(track, heard)
 
     def _tag(self, track: _Track, heard: Heard) -> ScanResult:
         options = self.options
         words = choose(heard.scores.tolist(), self.tags, self.thresholds, top=options.top, min_score=options.min_score)
         heard_words = {Field.GENRE: words.genres, Field.COMMENT: words.comment}
+        stat = os.stat(track.path)
         current = tagfile.read_fields(track.path)
-        wanted = plan(current, heard_words, options.policy, tagfile.stamp(options.version, self.fingerprint))
+        stamp = tagfile.stamp(options.version, self.fingerprint)
+        wanted = plan(current, heard_words, options.policy, stamp)
         status = Status.UNCHANGED if wanted is None else Status.PREVIEW
         if wanted is not None and options.write:
             status = Status.WRITTEN if self._write(track, wanted) else Status.UNCHANGED
-        fields = wanted or current
-        return ScanResult(
+        planned = wanted or current
+        result = ScanResult(
             track.path,
             status,
-            genres=fields.genres,
-            comment=next(filter(is_ours, fields.comments), None),
-            new_genres=fields.genres != current.genres,
+            genres=planned.genres,
+            comment=next(filter(is_ours, planned.comments), None),
+            new_genres=planned.genres != current.genres,
             abstained=not words,
             tags=rank(heard.scores, self.tags, options.top or N_TAGS_SHOWN),
             cached=track.cached,
             duration=heard.duration,
         )
+        after = replace(planned, before=current.untouched)
+        self._keep(result, stat, is_settled=plan(after, heard_words, options.policy, stamp) is None)
+        return result
+
+    def _keep(self, result: ScanResult, stat: os.stat_result, is_settled: bool) -> None:
+        """Keep what a file came to, so that the next run need not open it.
+
+        Parameters
+        ----------
+        result
+            What the file came to.
+        stat
+            The file from before it was read.
+        is_settled
+            Whether a file that reads as planned would be left alone.
+        """
+        if result.status is Status.WRITTEN:
+            if not is_settled:
+                return
+            result = replace(result, status=Status.UNCHANGED, new_genres=False)
+            stat = os.stat(result.path)
+        self.catalog.keep_outcome(result.path, stat, self.deciding, result.to_text())
 
     def _write(self, track: _Track, wanted: Fields) -> bool:
-        """Put fields into a file, its before-values into the catalog first; tells whether the file has changed."""
+        """Put fields into a file; tells whether it has changed."""
         path = track.path
-        stat, before = os.stat(path), tagfile.snapshot(path)
-        if track.stat is None or not _same(track.stat, stat):
-            raise FileError(path, FailureKind.PERMISSION, "was changed by another program after it had been heard")
-        self._tidy(path)
-        change = self.catalog.record_change(self._run(), path, before.to_json())
-        try:
-            written = tagfile.write(path, wanted, packet_digest, before=before)
-        except BaseException:
-            with suppress(OSError):
-                if _same(stat, os.stat(path)):
-                    self.catalog.drop_change(change)
-            raise
-        if written:
-            self.catalog.confirm_change(change, tagfile.snapshot(path).to_json(), os.stat(path))
-        else:
-            self.catalog.drop_change(change)
-        return written
-
-    def _run(self) -> int:
-        if self.run is None:
-            self.run = self.catalog.begin_run(self.options.arguments, self.options.version)
-        return self.run
-
-    def _tidy(self, path: Path) -> None:
-        """Clear away what a killed run may have left beside a file that is about to be written."""
-        folder = Path(os.path.realpath(path)).parent
-        if folder not in self.tidied:
-            self.tidied.add(folder)
-            with suppress(FileError):  # a folder that may be written need not be readable
-                remove_litter(folder)
-
-
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether a file is what it was."""
-    return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
+        if track.stat is None:
+            raise ChangedError(path)
+        return self.recorder.change(
+            path, track.stat, lambda before: tagfile.write(path, wanted, packet_digest, before=before)
+        )

@@ -12,8 +12,10 @@ from mtag import atomic
 from mtag.errors import FailureKind, FileError
 from mtag.tagfile import SUFFIXES
 
+Identity = str | tuple[int, int]  # of what was found: its device and inode, or a name without links in it
 
-def find_files(paths: Iterable[Path]) -> Iterator[Path | FileError]:
+
+def find_files(paths: Iterable[Path], *, every_name: bool = False) -> Iterator[Path | FileError]:
     """The audio files under some paths, each once however many names lead to it, sorted by name.
 
     Parameters
@@ -21,23 +23,26 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path | FileError]:
     paths
         Files are taken as they are; folders are walked. In them hidden names, whatever is no audio file by its
         suffix, and links that lead nowhere are passed over; links are followed, and loops end.
+    every_name
+        Give a file that has several names, as hard links, once under each of them: writing may part them.
 
     Yields
     ------
     Files, and a `FileError` for each path that is not there and each folder that cannot be read.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[Identity] = set()
     for path in paths:
-        yield from _find(path, seen)
+        yield from _find(path, seen, every_name)
 
 
-def _find(given: Path, seen: set[tuple[int, int]]) -> Iterator[Path | FileError]:
+def _find(given: Path, seen: set[Identity], every_name: bool) -> Iterator[Path | FileError]:
     ahead = [given]
     while ahead:
         path = ahead.pop()
         try:
             stat = os.stat(path)
-            if _is_known(stat, seen):
+            by_name = every_name and stat.st_nlink > 1 and mode.S_ISREG(stat.st_mode)
+            if _is_known(os.path.realpath(path) if by_name else (stat.st_dev, stat.st_ino), seen):
                 continue
             if mode.S_ISDIR(stat.st_mode):
                 ahead.extend(reversed(_entries(path)))
@@ -51,12 +56,11 @@ def _find(given: Path, seen: set[tuple[int, int]]) -> Iterator[Path | FileError]
                 yield explain(path, error)
 
 
-def _is_known(stat: os.stat_result, seen: set[tuple[int, int]]) -> bool:
+def _is_known(identity: Identity, seen: set[Identity]) -> bool:
     """Whether another name has led here; notes that one has now."""
-    identity = stat.st_dev, stat.st_ino
     if identity in seen:
         return True
-    if stat.st_ino:  # some network file systems have no inodes
+    if identity[1]:  # some network file systems have no inodes
         seen.add(identity)
     return False
 

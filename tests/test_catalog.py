@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtag.catalog import Catalog, Heard, default_path
-from mtag.catalogfile import APPLICATION_ID, SCHEMA_VERSION
+from mtag.catalog import Catalog, Heard, Models, default_path
+from mtag.catalogfile import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION
 from mtag.errors import CatalogError, FailureKind
 
 FINGERPRINT = "0123456789abcdef"
 ROOT = Path(__file__).parents[1]
 PRELUDE = """
-import itertools, os, sys
+import itertools, os, sys, time
 from pathlib import Path
 import numpy as np
 from mtag.catalog import Catalog, Heard
@@ -32,8 +32,8 @@ def heard(seed: int = 0) -> Heard:
     return Heard(np.random.default_rng(seed).random(50, np.float32), 245.5, 9)
 
 
-def stat(size: int = 1000, mtime_ns: int = 5, inode: int = 7, device: int = 1) -> os.stat_result:
-    return os.stat_result((0o100644, inode, device, 1, 0, 0, size, 0, 0, 0, 0.0, 0.0, 0.0, 0, mtime_ns, 0))
+def stat(size: int = 1000, mtime_ns: int = 5, inode: int = 7, device: int = 1, ctime_ns: int = 0) -> os.stat_result:
+    return os.stat_result((0o100644, inode, device, 1, 0, 0, size, 0, 0, 0, 0.0, 0.0, 0.0, 0, mtime_ns, ctime_ns))
 
 
 @pytest.fixture
@@ -49,8 +49,9 @@ def run_python(script: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_made_up_stat_says_what_the_tests_mean():
-    made = stat(size=3, mtime_ns=12_345_678_901, inode=8, device=9)
-    assert (made.st_size, made.st_mtime_ns, made.st_ino, made.st_dev) == (3, 12_345_678_901, 8, 9)
+    made = stat(size=3, mtime_ns=12_345_678_901, inode=8, device=9, ctime_ns=4)
+    told = made.st_size, made.st_mtime_ns, made.st_ino, made.st_dev, made.st_ctime_ns
+    assert told == (3, 12_345_678_901, 8, 9, 4)
 
 
 def test_what_was_heard_is_recalled_exactly(catalog):
@@ -128,6 +129,172 @@ def test_scores_stay_valid_after_the_file_was_written(catalog):
     catalog.confirm_change(change, '{"after": 2}', stat(size=2000, mtime_ns=99, inode=8))
     assert catalog.recall(Path("song.mp3"), stat(), FINGERPRINT) is None
     assert catalog.recall(Path("song.mp3"), stat(size=2000, mtime_ns=99), FINGERPRINT) is not None
+
+
+def test_a_moved_track_takes_its_scores_and_its_changes_along(catalog):
+    catalog.remember(Path("/old.mp3"), stat(), FINGERPRINT, heard(1), b"digest")
+    run = catalog.begin_run("", "1.0")
+    catalog.confirm_change(catalog.record_change(run, Path("/old.mp3"), "{}"), "{}", stat(), b"after")
+    (relative,) = catalog.relatives(Path("/new.mp3"), stat(inode=9))
+    assert (relative.path, relative.is_same_inode, relative.digest) == (Path("/old.mp3").absolute(), False, b"after")
+    catalog.remember(Path("/new.mp3"), stat(size=1), FINGERPRINT, heard(2))  # another file that was there before
+    catalog.move_track(relative.id, Path("/new.mp3"), stat(inode=9))
+    np.testing.assert_array_equal(catalog.recall(Path("/new.mp3"), stat(), FINGERPRINT).scores, heard(1).scores)
+    assert catalog.recall(Path("/old.mp3"), stat(), FINGERPRINT) is None
+    (change,) = catalog.changes(run)
+    assert (change.path, change.place) == (Path("/old.mp3").absolute(), Path("/new.mp3").absolute())
+
+
+def test_a_copied_track_has_the_scores_of_both_models(catalog):
+    catalog.remember(Path("/a.mp3"), stat(), "full", heard(1))
+    catalog.remember(Path("/a.mp3"), stat(), "fast", heard(2))
+    (relative,) = catalog.relatives(Path("/b.mp3"), stat())
+    assert relative.is_same_inode
+    catalog.copy_track(relative.id, Path("/b.mp3"), stat())
+    for name in ("/a.mp3", "/b.mp3"):
+        for fingerprint, seed in (("full", 1), ("fast", 2)):
+            recalled = catalog.recall(Path(name), stat(), fingerprint)
+            np.testing.assert_array_equal(recalled.scores, heard(seed).scores)
+
+
+@pytest.mark.parametrize("other", [stat(size=1001), stat(mtime_ns=6)])
+def test_a_file_of_another_size_or_time_is_no_relative(catalog, other):
+    catalog.remember(Path("/a.mp3"), stat(), FINGERPRINT, heard())
+    assert catalog.relatives(Path("/b.mp3"), other) == []
+    assert catalog.relatives(Path("/a.mp3"), stat()) == []
+
+
+def test_an_outcome_is_kept_while_nothing_at_all_happens_to_the_file(catalog):
+    song = Path("song.mp3")
+    catalog.keep_outcome(song, stat(), "options", "never heard")
+    assert catalog.outcome(song, stat(), "options") is None
+    catalog.remember(song, stat(), FINGERPRINT, heard())
+    catalog.keep_outcome(song, stat(), "options", "caf\udce9")
+    assert catalog.outcome(song, stat(), "options") == "caf\\udce9"
+    assert catalog.outcome(song, stat(), "other options") is None
+    for changed in (stat(size=1), stat(mtime_ns=6), stat(inode=8), stat(ctime_ns=1)):
+        assert catalog.outcome(song, changed, "options") is None
+    run = catalog.begin_run("", "1.0")
+    catalog.confirm_change(catalog.record_change(run, song, "{}"), "{}", stat())
+    assert catalog.outcome(song, stat(), "options") is None
+
+
+def test_the_outcome_of_a_changed_file_is_forgotten_with_its_scores(catalog):
+    catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
+    catalog.keep_outcome(Path("song.mp3"), stat(), "options", "outcome")
+    catalog.remember(Path("song.mp3"), stat(size=2), FINGERPRINT, heard())
+    catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
+    assert catalog.outcome(Path("song.mp3"), stat(), "options") is None
+
+
+def test_tracks_come_by_path_with_the_names_of_their_scores(catalog):
+    catalog.know_models("full", Models("1+2+3", ("rock", "pop")))
+    for name in ("/b/c.mp3", "/b.mp3", "/b/a.mp3", "/b0.mp3"):
+        catalog.remember(Path(name), stat(), "full", heard())
+    catalog.remember(Path("/b.mp3"), stat(), "unknown", heard())
+    told = [(track.path.name, track.models and track.models.name) for track in catalog.tracks()]
+    assert told == [("b.mp3", "1+2+3"), ("b.mp3", None), ("a.mp3", "1+2+3"), ("c.mp3", "1+2+3"), ("b0.mp3", "1+2+3")]
+    assert [track.path.name for track in catalog.tracks(Path("/b"))] == ["a.mp3", "c.mp3"]
+    assert [track.models.tags for track in catalog.tracks(Path("/b/a.mp3"))] == [("rock", "pop")]
+    info = catalog.info()
+    assert (info.n_tracks, info.n_scores) == (4, {"1+2+3": 4, "unknown": 1})
+
+
+def test_what_is_forgotten_is_forgotten_with_its_failure_but_can_still_be_undone(catalog):
+    for name in ("/a/song.mp3", "/b/song.mp3"):
+        catalog.remember(Path(name), stat(), FINGERPRINT, heard())
+        catalog.record_failure(Path(name), stat(), FailureKind.DECODE, "broken")
+    run = catalog.begin_run("", "1.0")
+    catalog.confirm_change(catalog.record_change(run, Path("/a/song.mp3"), "before"), "after", stat())
+    assert catalog.forget(Path("/a")) == 1
+    assert [track.path.parent.name for track in catalog.tracks()] == ["b"]
+    assert [failure.path.parent.name for failure in catalog.failures()] == ["b"]
+    assert [(change.before, change.place) for change in catalog.changes(run)] == [
+        ("before", Path("/a/song.mp3").absolute())
+    ]
+
+
+def test_failures_are_told_and_forgotten_by_folder(catalog):
+    for name in ("/a/1.mp3", "/a/2.mp3", "/b/1.mp3"):
+        catalog.record_failure(Path(name), stat(), FailureKind.DECODE, "broken")
+    assert [failure.path.name for failure in catalog.failures(Path("/a"))] == ["1.mp3", "2.mp3"]
+    assert catalog.forget_failures(Path("/a/1.mp3")) == 1
+    assert catalog.forget_failures() == 2
+    assert catalog.failures() == []
+
+
+def test_a_vacuum_gives_space_back(catalog):
+    for number in range(2000):
+        catalog.remember(Path(f"/{number}.mp3"), stat(), FINGERPRINT, heard(number))
+    full = catalog.n_bytes()
+    catalog.forget(Path("/"))
+    catalog.vacuum()
+    assert catalog.n_bytes() < full / 4
+
+
+def test_a_change_in_a_file_that_another_run_is_changing_is_refused(catalog):
+    with Catalog.open(catalog.path) as other:
+        theirs = other.begin_run("", "1.0")
+        change = other.record_change(theirs, Path("song.mp3"), "{}")
+        ours = catalog.begin_run("", "1.0")
+        assert catalog.record_change(ours, Path("song.mp3"), "{}") is None
+        assert catalog.record_change(ours, Path("another.mp3"), "{}") is not None
+        assert catalog.is_being_changed(Path("song.mp3"))
+        assert catalog.left_pending() == []
+        other.drop_change(change)
+        assert not catalog.is_being_changed(Path("song.mp3"))
+        assert catalog.record_change(ours, Path("song.mp3"), "{}") is not None
+
+
+def test_what_a_killed_run_left_pending_is_told_from_work_in_hand(catalog):
+    script = """
+catalog = Catalog.open(Path(sys.argv[1]))
+catalog.record_change(catalog.begin_run("", "1.0"), Path("/song.mp3"), "before", "planned")
+print("ready", flush=True)
+time.sleep(60)
+"""
+    process = run_python(script, str(catalog.path))
+    process.stdout.readline()
+    assert catalog.left_pending() == []
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    (left,) = catalog.left_pending()
+    assert (left.before, left.planned, left.after) == ("before", "planned", None)
+    ours = catalog.begin_run("", "1.0")
+    assert catalog.record_change(ours, Path("/song.mp3"), "{}") is not None  # a dead run stops nobody
+    catalog.sweep()
+    assert [path.name for path in catalog.path.parent.glob("*.run-*")] == [f"catalog.db.run-{ours}"]
+    catalog.finish_run(ours)
+    assert not list(catalog.path.parent.glob("*.run-*"))
+
+
+def test_an_older_catalog_is_copied_and_brought_to_the_present_format(tmp_path):
+    place = tmp_path / "catalog.db"
+    connection = sqlite3.connect(place)
+    for statement in _MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 1")
+    row = (os.fsencode(os.path.abspath("/song.mp3")), 1000, 5, 1, 7, 245.5, 9)
+    connection.execute("INSERT INTO tracks VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO scores VALUES (1, ?, ?)", (FINGERPRINT, heard().scores.tobytes()))
+    connection.execute("INSERT INTO runs VALUES (1, 5.0, 6.0, '{}', '0.1')")
+    connection.execute("INSERT INTO changes VALUES (1, 1, ?, 'before', 'after', 'done')", row[:1])
+    connection.commit()
+    connection.close()
+    with Catalog.open(place) as catalog:
+        assert f"{place}.older-1" in catalog.notice
+        assert catalog.recall(Path("/song.mp3"), stat(), FINGERPRINT) is not None
+        assert catalog.runs()[0].command == "scan"
+        (relative,) = catalog.relatives(Path("/new.mp3"), stat())
+        catalog.move_track(relative.id, Path("/new.mp3"), stat())
+        assert catalog.changes(1)[0].place == Path("/new.mp3").absolute()
+    with sqlite3.connect(f"{place}.older-1") as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+        assert kept.execute("SELECT before FROM changes").fetchone() == ("before",)
+    kept.close()
+    with Catalog.open(place) as again:
+        assert again.notice is None
 
 
 def test_a_run_lists_its_changes_with_what_was_before(catalog):

@@ -5,7 +5,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mtag.catalog import Catalog, Heard
 from mtag.ensemble import Bundle, load_bundle
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
-from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, rank, scan
+from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, only_failed, rank, scan
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
 from mtag.vocabulary import Kind
 from tests.encoding import encode, noise, tone
@@ -90,6 +90,17 @@ def test_links_are_followed_once_and_loops_end(tmp_path):
     (tmp_path / "e.mp3").symlink_to(tmp_path / "e.mp3")
     os.link(tmp_path / "a" / "song.mp3", tmp_path / "a" / "zong.mp3")
     assert [path if isinstance(path, FileError) else path.name for path in find_files([tmp_path])] == ["c.mp3"]
+
+
+@needs_links
+def test_each_hard_link_is_found_where_every_name_counts_and_symbolic_links_still_once(tmp_path):
+    song = touch(tmp_path / "a" / "song.mp3")
+    os.link(song, tmp_path / "a" / "zong.mp3")
+    touch(tmp_path / "a" / "single.mp3")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "c.mp3").symlink_to(song)
+    names = [path.name for path in find_files([tmp_path], every_name=True) if isinstance(path, Path)]
+    assert names == ["c.mp3", "single.mp3", "zong.mp3"]
 
 
 @needs_links
@@ -231,7 +242,8 @@ def run(bundle, catalog):
     """Scan some paths with a listener that nothing escapes."""
 
     def scan_all(*paths: Path, options: ScanOptions = PREVIEW, listener: Listener | None = None) -> list[ScanResult]:
-        return list(scan(find_files(paths), bundle, catalog, options, load=(listener or Listener()).load))
+        files = find_files(paths, every_name=True)
+        return list(scan(files, bundle, catalog, options, load=(listener or Listener()).load))
 
     return scan_all
 
@@ -473,6 +485,192 @@ def test_a_catalog_that_gives_way_ends_the_scan_before_a_file_is_changed(bundle,
 
 def test_no_library_at_all_gives_no_results_and_loads_nothing(bundle, catalog):
     assert list(scan([], bundle, catalog, WRITE, load=pytest.fail)) == []
+
+
+# What is known already
+
+
+@pytest.fixture
+def unopened(monkeypatch):
+    """From here on no file may be opened for its tag."""
+
+    def refuse() -> None:
+        monkeypatch.setattr("mtag.tagfile.read_fields", pytest.fail)
+
+    return refuse
+
+
+@pytest.mark.parametrize("options", [PREVIEW, WRITE])
+def test_an_unchanged_file_is_not_even_opened_and_its_result_is_the_same(run, music, options, unopened):
+    run(music, options=options)
+    second = run(music, options=options)
+    unopened()
+    third = run(music, options=options)
+    assert third == second
+    assert all(result.cached for result in third)
+
+
+def test_a_file_that_was_written_need_not_be_opened_by_the_next_run(run, music, unopened):
+    run(music, options=WRITE)
+    unopened()
+    assert statuses(run(music, options=WRITE)) == ["unchanged"] * 5
+    assert statuses(run(music)) == ["unchanged"] * 5
+
+
+def test_a_preview_is_no_answer_where_files_are_to_be_written(run, music):
+    run(music)
+    assert statuses(run(music, options=WRITE)) == ["written"] * 5
+
+
+@pytest.mark.parametrize("other", [{"top": 1}, {"min_score": 0.75}, {"policy": GenrePolicy.REPLACE}])
+def test_other_options_look_at_every_file_again(run, music, other):
+    run(music / "1.flac", options=WRITE)
+    foreign = FLAC(music / "1.flac")
+    foreign["genre"] = ["Jazz"]
+    foreign.save()
+    run(music / "1.flac", options=WRITE)
+    (result,) = run(music / "1.flac", options=replace(WRITE, **other))
+    assert result.status is Status.WRITTEN
+
+
+def test_a_tag_that_somebody_edited_without_a_trace_in_size_and_time_is_noticed(run, music):
+    path = music / "1.flac"
+    run(path, options=replace(WRITE, policy=GenrePolicy.REPLACE))
+    stat = path.stat()
+    foreign = FLAC(path)
+    foreign["genre"] = ["Soul"]
+    foreign.save()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    (result,) = run(path, options=replace(WRITE, policy=GenrePolicy.REPLACE))
+    assert (result.status, result.genres, result.cached) == (Status.WRITTEN, ("Rock",), True)
+
+
+# The same file by another name
+
+
+def test_renamed_and_moved_files_are_recognised_without_listening(run, music, tmp_path):
+    run(music, options=WRITE)
+    (music / "0.mp3").rename(music / "renamed.mp3")
+    music.rename(tmp_path / "moved")
+    results = run(tmp_path / "moved", options=WRITE, listener=Listener(pytest.fail))
+    assert statuses(results) == ["unchanged"] * 5
+    assert all(result.cached for result in results)
+
+
+def test_a_file_that_moved_to_another_disk_is_recognised_by_its_content(run, music, tmp_path):
+    run(music)
+    shutil.copytree(music, tmp_path / "copied")  # copies have the same times
+    shutil.rmtree(music)
+    results = run(tmp_path / "copied", listener=Listener(pytest.fail))
+    assert all(result.cached for result in results)
+
+
+def test_a_copy_beside_its_original_is_heard_for_itself(run, music, catalog):
+    run(music / "1.flac")
+    shutil.copy2(music / "1.flac", music / "copy.flac")
+    assert not run(music / "copy.flac")[0].cached
+    assert run(music / "1.flac")[0].cached
+
+
+def test_other_music_of_the_same_size_and_time_is_heard(run, tmp_path):
+    encode(tmp_path / "a.wav", tone(1.5, SR), SR)
+    os.utime(tmp_path / "a.wav", (5, 5))
+    run(tmp_path / "a.wav")
+    (tmp_path / "a.wav").rename(tmp_path / "a.bak")
+    encode(tmp_path / "b.wav", noise(1.5, SR), SR)
+    os.utime(tmp_path / "b.wav", (5, 5))
+    assert (tmp_path / "b.wav").stat().st_size == (tmp_path / "a.bak").stat().st_size
+    assert not run(tmp_path / "b.wav")[0].cached
+
+
+# Only what was heard
+
+
+def test_without_listening_only_files_of_known_scores_are_dealt_with(run, music):
+    run(music / "1.flac")
+    deaf = replace(WRITE, listen=False, top=1)
+    results = run(music, options=deaf, listener=Listener(pytest.fail))
+    assert statuses(results) == ["skipped", "written", "skipped", "skipped", "skipped"]
+    assert results[1].comment == "mtag: guitar"
+    assert results[0].error.kind is FailureKind.UNHEARD
+    assert "mtag scan" in results[0].error.reason
+
+
+# Failures
+
+
+def crash(windows: np.ndarray) -> None:
+    raise ZeroDivisionError("something odd")
+
+
+def test_what_crashed_is_not_tried_again_until_it_is_asked_for_or_has_changed(run, music, catalog):
+    path = music / "1.flac"
+    assert statuses(run(path, listener=Listener(crash))) == ["failed"]
+    (skipped,) = run(path, listener=Listener(pytest.fail))
+    assert (skipped.status, skipped.error.kind) == (Status.SKIPPED, FailureKind.CRASH)
+    assert "--retry-failed" in skipped.error.reason
+    assert [failure.path for failure in catalog.failures()] == [path]
+    assert statuses(run(path, options=replace(PREVIEW, retry_failed=True), listener=Listener(crash))) == ["failed"]
+    os.utime(path, (9, 9))
+    assert statuses(run(path)) == ["preview"]
+    assert catalog.failures() == []
+
+
+def test_only_what_failed_can_be_tried(run, music, catalog):
+    (music / "2.ogg").write_bytes(b"")
+    run(music)
+    encode(music / "2.ogg", tone(1.5, SR), SR)
+    assert [path.name for path in only_failed(find_files([music]), catalog)] == ["2.ogg"]
+    run(music)
+    missing = music / "missing"
+    assert [type(file) for file in only_failed(find_files([music, missing]), catalog)] == [FileError]
+
+
+# Several at once
+
+
+@needs_links
+def test_a_file_of_several_names_is_heard_once_however_it_is_named(run, music, catalog, monkeypatch):
+    monkeypatch.setattr("mtag.library._Scan._is_guarded", lambda *_: False)
+    os.link(music / "1.flac", music / "twin.flac")
+    listener = Listener()
+    assert [result.path.name for result in run(music, listener=listener)][1::4] == ["1.flac", "twin.flac"]
+    assert listener.n_windows == 5
+    assert all(result.cached for result in run(music, listener=Listener(pytest.fail)))
+
+
+def test_a_file_that_another_scan_has_written_meanwhile_is_taken_as_it_is(run, bundle, catalog, music):
+    def get_ahead(windows: np.ndarray) -> None:
+        with Catalog.open(catalog.path) as theirs:
+            list(scan(find_files([music]), bundle, theirs, WRITE, load=Listener().load))
+
+    (result,) = run(music / "1.flac", options=WRITE, listener=Listener(get_ahead))
+    assert (result.status, result.genres, result.error) == (Status.UNCHANGED, ("Rock",), None)
+
+
+def test_two_scans_of_one_folder_at_once_both_end_well(bundle, catalog, originals, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(8):
+        for original in originals.iterdir():
+            shutil.copy(original, folder / f"{number}-{original.name}")
+
+    def scan_all() -> list[ScanResult]:
+        with Catalog.open(catalog.path) as mine:
+            files = list(find_files([folder]))
+            return list(scan(files, bundle, mine, replace(WRITE, jobs=2), load=Listener().load))
+
+    with ThreadPoolExecutor() as pool:
+        both = [future.result() for future in [pool.submit(scan_all), pool.submit(scan_all)]]
+    for results in both:
+        assert {result.status for result in results} <= {Status.WRITTEN, Status.UNCHANGED}
+    written = [result.path for results in both for result in results if result.status is Status.WRITTEN]
+    assert len(written) == len(set(written)) == 40
+    assert all(read_fields(path).genres == ("Rock",) for path in folder.iterdir())
+    changes = [change for run in catalog.runs() for change in catalog.changes(run.id)]
+    assert len(changes) == 40
+    assert all(change.after for change in changes)
 
 
 # What is told of it

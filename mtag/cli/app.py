@@ -24,6 +24,9 @@ from mtag.errors import MtagError
 
 COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the function's docstring
     "scan": "Hear a music library, and write genre and comment into its files.",
+    "retag": "Write anew what was heard before, without listening again.",
+    "failures": "List the files that could not be dealt with, and why.",
+    "catalog": "Look after the catalog: info, vacuum, forget PATH..., export.",
     "predict": "Hear tracks, and show the tags that fit them best.",
     "bench": "Time the networks, their combinations, and the stages before them.",
     "eval": "Measure the members and all combinations on labelled tracks.",

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from mtag.tagfile import GenrePolicy
+
 
 class Device(str, Enum):
     """Where the networks run."""
@@ -29,6 +31,18 @@ Weights = Annotated[
     Path | None, typer.Option("--weights", metavar="DIR", help="Another bundle of weights than the one that ships.")
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the networks run.")]
+WriteTags = Annotated[bool, typer.Option("--write-tags", help="Write; without it, only say what would be written.")]
+Genre = Annotated[
+    GenrePolicy, typer.Option("--genre", help="What becomes of a file's own genres; fill keeps all that say something.")
+]
+Top = Annotated[int | None, typer.Option("--top", metavar="N", min=1, help="At most so many words in the comment.")]
+MinScore = Annotated[
+    float | None, typer.Option("--min-score", metavar="X", min=0, max=1, help="Believe every tag from this score on.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show only what failed, and the summary.")]
+CatalogFile = Annotated[
+    Path | None, typer.Option("--catalog", metavar="FILE", help="Where scores and before-values are kept.")
+]
 
 
 def all_cores() -> int:

@@ -1,0 +1,49 @@
+"""`mtag retag`: other options for tracks that were heard before."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from mtag.cli import version
+from mtag.cli.options import CatalogFile, Fast, Genre, Json, MinScore, Paths, Quiet, Top, Weights, WriteTags
+from mtag.tagfile import GenrePolicy
+
+
+def retag(
+    context: typer.Context,
+    paths: Paths,
+    write_tags: WriteTags = False,
+    fast: Fast = False,
+    genre: Genre = GenrePolicy.FILL,
+    top: Top = None,
+    min_score: MinScore = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    weights: Weights = None,
+    catalog: CatalogFile = None,
+) -> None:
+    """Write anew what was heard before, without listening again.
+
+    The options are applied to the scores in the catalog. A file that was never heard, or has changed since, is skipped.
+    """
+    from mtag.cli.scanning import Manner, go_through, open_catalog
+    from mtag.ensemble import load_bundle
+    from mtag.library import ScanOptions
+
+    bundle = load_bundle(weights)
+    options = ScanOptions(
+        write=write_tags,
+        fast=fast,
+        policy=genre,
+        top=top,
+        min_score=min_score,
+        listen=False,
+        command="retag",
+        arguments=json.dumps(context.params, default=str),
+        version=version(),
+    )
+    manner = Manner(as_json, quiet, debug=bool(context.obj))
+    with open_catalog(catalog) as opened:
+        raise typer.Exit(go_through(paths, bundle, opened, options, manner))

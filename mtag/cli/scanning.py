@@ -1,0 +1,79 @@
+"""What `mtag scan` and `mtag retag` have in common: go through files, tell of each, and sum up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from mtag import library
+from mtag.catalog import Catalog
+from mtag.cli import records, render
+from mtag.cli.codes import ExitCode, code_for
+from mtag.cli.interrupt import stop_on_interrupt
+from mtag.cli.paths import find_named
+from mtag.ensemble import Bundle
+
+
+class Manner(NamedTuple):
+    """How a command tells what it does."""
+
+    as_json: bool
+    quiet: bool
+    debug: bool
+
+
+@contextmanager
+def open_catalog(path: Path | None) -> Iterator[Catalog]:
+    """An open catalog; what had to be done to open it is said."""
+    with Catalog.open(path) as catalog:
+        if catalog.notice:
+            typer.echo(f"mtag: {catalog.notice}", err=True)
+        yield catalog
+
+
+def go_through(
+    paths: list[Path],
+    bundle: Bundle,
+    catalog: Catalog,
+    options: library.ScanOptions,
+    manner: Manner,
+    *,
+    only_failed: bool = False,
+) -> ExitCode:
+    """Scan the files under some paths, or only those that failed before, and give the exit code."""
+    console = render.console_for_people(manner.as_json)
+    summary = library.Summary()
+    began = time.monotonic()
+    with stop_on_interrupt() as stop:
+        files = find_named(paths, stop, every_name=True)
+        n_found = len(files)
+        if only_failed:
+            files = library.only_failed(files, catalog)
+        listing = render.Listing(console, files, manner.quiet)
+        with render.progress(console, len(files), stop, wanted=not manner.quiet) as advance:
+            for result in library.scan(files, bundle, catalog, options, stop=stop):
+                summary.add(result)
+                if manner.as_json:
+                    records.print_record(records.result_record(result))
+                else:
+                    listing.show(result)
+                if manner.debug and result.error:
+                    render.print_cause(result.error)
+                advance(0.0 if result.cached else result.duration or 0.0)
+        interrupted = stop.is_set()
+    seconds = time.monotonic() - began
+    if manner.as_json:
+        records.print_record(records.summary_record(summary, seconds, interrupted))
+    if listing.n_shown:
+        console.print()
+    if n_found and not files:
+        console.print("None of the files failed before.")
+        return ExitCode.OK
+    if not (manner.as_json and manner.quiet):
+        render.print_summary(console, summary, seconds, interrupted)
+    return code_for(summary.n_files, summary.counts[library.Status.FAILED], interrupted)

@@ -1,0 +1,213 @@
+"""Runs and the changes they made: what a file said before it was touched, so that it can be undone.
+
+A change is *pending* from the moment its before-values are on disk until the file has been dealt with. The run that
+made it holds a lock as long as it lives, so that what a killed run left pending can be told from work in hand.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mtag.catalogfile import Store, explained, path_key, path_of, state_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run that changed files; `finished` is None while it works, and for ever if it was killed."""
+
+    id: int
+    started: float  # Unix time
+    finished: float | None  # Unix time
+    arguments: str  # JSON or as typed: the caller's choice
+    version: str
+    command: str  # scan, retag, undo or strip
+    n_files: int  # files it changed
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file's touched fields before and after; `after` is None until the change is confirmed."""
+
+    id: int
+    run: int
+    path: Path  # where the file was
+    before: str  # JSON
+    after: str | None  # JSON
+    planned: str | None  # JSON: what was to be written, so that a killed run's work can be known again
+    place: Path  # where the file is now, as far as the catalog knows
+
+
+_CHANGES = (
+    "SELECT changes.id, run, changes.path, before, after, planned, coalesce(tracks.path, changes.path)"
+    " FROM changes LEFT JOIN tracks ON tracks.id = changes.track"
+)
+
+
+class Journal(Store):
+    """The catalog's tables of runs and changes."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(path, connection)
+        self._locks: dict[int, BinaryIO] = {}  # of the runs that this object began
+
+    def begin_run(self, arguments: str, version: str, command: str = "scan") -> int:
+        """Note that a run begins to change files; gives its number."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO runs (started, arguments, version, command) VALUES (?, ?, ?, ?)",
+                (time.time(), arguments, version, command),
+            )
+            run = int(cursor.lastrowid or 0)
+            self._locks[run] = self._lock_path(run).open("ab")
+            _lock(self._locks[run])
+        return run
+
+    def finish_run(self, run: int) -> None:
+        """Note that a run has come to its end."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
+        self._unlock(run)
+
+    def record_change(self, run: int, path: Path, before: str, planned: str | None = None) -> int | None:
+        """Keep a file's before-values, on disk when this returns; gives the change's number.
+
+        To be followed, once the file has been dealt with, by `confirm_change` or `drop_change`. None, and nothing is
+        kept, where another run is changing the same file at this moment.
+        """
+        key = path_key(path)
+        # A power cut after the file is renamed must still find the before-values.
+        self._row("PRAGMA synchronous = FULL")
+        try:
+            with self._transaction() as connection:
+                others = connection.execute(
+                    "SELECT run FROM changes WHERE path = ? AND state = 'pending' AND run <> ?", (key, run)
+                ).fetchall()
+                if any(self.is_alive(other) for (other,) in others):
+                    return None
+                cursor = connection.execute(
+                    "INSERT INTO changes (run, path, track, before, planned, state)"
+                    " VALUES (?, ?, (SELECT id FROM tracks WHERE path = ?), ?, ?, 'pending')",
+                    (run, key, key, before, planned),
+                )
+        finally:
+            self._row("PRAGMA synchronous = NORMAL")
+        return int(cursor.lastrowid or 0)
+
+    def confirm_change(
+        self, change: int, after: str | None, stat: os.stat_result | None, digest: bytes | None = None
+    ) -> None:
+        """Note that the file was written; its scores stay valid under its new size and time.
+
+        Parameters
+        ----------
+        change
+            From `record_change`.
+        after
+            The touched fields as they are now, JSON; None where somebody else may have changed them too.
+        stat
+            The file as it is now; None where that is not known.
+        digest
+            Of the file's sampled blocks as they are now.
+        """
+        with self._transaction() as connection:
+            connection.execute("UPDATE changes SET after = ?, state = 'done' WHERE id = ?", (after, change))
+            track = "(SELECT track FROM changes WHERE id = ?)"
+            connection.execute(f"DELETE FROM outcomes WHERE track = {track}", (change,))
+            if stat:
+                connection.execute(
+                    f"UPDATE tracks SET size = ?, mtime_ns = ?, device = ?, inode = ?, digest = ? WHERE id = {track}",
+                    (*state_of(stat), digest, change),
+                )
+
+    def drop_change(self, change: int) -> None:
+        """Forget a pending change: the file could not be written and is as it was."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM changes WHERE id = ? AND state = 'pending'", (change,))
+
+    def runs(self) -> list[Run]:
+        """Every run that changed files, oldest first."""
+        rows = self._rows(
+            "SELECT id, started, finished, arguments, version, command,"
+            " (SELECT count(*) FROM changes WHERE run = runs.id) FROM runs ORDER BY id"
+        )
+        return [Run(*row) for row in rows]
+
+    def changes(self, run: int) -> list[Change]:
+        """The changes of a run, in the order they were made."""
+        return self._changes(f"{_CHANGES} WHERE run = ? ORDER BY changes.id", (run,))
+
+    def left_pending(self) -> list[Change]:
+        """Changes of which nobody knows whether they came about: those pending in runs that are no more."""
+        changes = self._changes(f"{_CHANGES} WHERE state = 'pending' ORDER BY changes.id")
+        alive = {run: self.is_alive(run) for run in {change.run for change in changes}}
+        return [change for change in changes if not alive[change.run]]
+
+    def is_being_changed(self, path: Path) -> bool:
+        """Whether some run that is alive, this one or another, is changing a file at this moment."""
+        rows = self._rows("SELECT run FROM changes WHERE path = ? AND state = 'pending'", (path_key(path),))
+        return any(self.is_alive(run) for (run,) in rows)
+
+    def is_alive(self, run: int) -> bool:
+        """Whether the process that began a run still works on it."""
+        if run in self._locks:
+            return True
+        try:
+            with self._lock_path(run).open("rb+") as file:
+                return not _lock(file)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # it cannot be told: better to leave its changes alone
+
+    def close(self) -> None:
+        """Close the file; committed rows stay."""
+        for run in list(self._locks):
+            self._unlock(run)
+        super().close()
+
+    def _changes(self, sql: str, values: Sequence[Any] = ()) -> list[Change]:
+        return [
+            Change(number, run, path_of(path), before, after, planned, path_of(place))
+            for number, run, path, before, after, planned, place in self._rows(sql, values)
+        ]
+
+    def _lock_path(self, run: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.run-{run}")
+
+    def _unlock(self, run: int) -> None:
+        if lock := self._locks.pop(run, None):
+            lock.close()
+            with explained(self.path), suppress(FileNotFoundError):
+                self._lock_path(run).unlink()
+
+    def sweep(self) -> None:
+        """Delete the locks that killed runs have left."""
+        for (run,) in self._rows("SELECT id FROM runs WHERE finished IS NULL"):
+            if self._lock_path(run).exists() and not self.is_alive(run):
+                with suppress(OSError):
+                    self._lock_path(run).unlink()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Hold a file until it is closed, or the process ends; whether nobody else had it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

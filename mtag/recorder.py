@@ -1,0 +1,113 @@
+"""Changes to files, each with its before-values in the catalog first, so that it can be undone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from mtag.atomic import remove_litter
+from mtag.catalog import Catalog
+from mtag.errors import FailureKind, FileError
+from mtag.sameness import is_same, sampled_digest
+from mtag.tagfile import Snapshot, snapshot
+
+
+class ChangedError(FileError):
+    """A file is not what it was when it was looked at: another program, or another mtag, is at work on it."""
+
+    def __init__(self, path: Path, reason: str = "was changed by another program meanwhile") -> None:
+        """Keep the path; the reason tells when it was changed."""
+        super().__init__(path, FailureKind.PERMISSION, reason)
+
+
+class Recorder:
+    """One run that changes files; it enters the catalog with its first change.
+
+    Parameters
+    ----------
+    catalog
+        None, and nothing is recorded.
+    command, arguments, version
+        What the catalog's list of runs tells.
+    """
+
+    def __init__(self, catalog: Catalog | None, command: str, arguments: str, version: str) -> None:
+        self.catalog = catalog
+        self.run: int | None = None  # its number, from the first change on
+        self._told = arguments, version, command
+        self._tidied: set[Path] = set()  # folders without litter of killed runs
+
+    def finish(self) -> None:
+        """Note that the run has come to its end."""
+        if self.catalog and self.run is not None:
+            self.catalog.finish_run(self.run)
+
+    def change(
+        self,
+        path: Path,
+        stat: os.stat_result,
+        write: Callable[[Snapshot], bool],
+        planned: str | None = None,
+    ) -> bool:
+        """Change a file.
+
+        Parameters
+        ----------
+        path, stat
+            The file, and its state when it was decided what to write.
+        write
+            Is given what the file says before, does the work, and tells whether anything had to be written. A
+            `FileError` from it means that the file is as it was.
+        planned
+            What is to be written, JSON, so that it can be known again should this process be killed.
+
+        Raises
+        ------
+        ChangedError
+            Where the file is not what it was, or another mtag is changing it. Nothing was written.
+        FileError
+            As `write`.
+        """
+        before = snapshot(path)
+        if not is_same(stat, os.stat(path)):
+            raise ChangedError(path, "was changed by another program after it had been looked at")
+        self._tidy(path)
+        if self.catalog is None:
+            return write(before)
+        if self.run is None:
+            self.run = self.catalog.begin_run(*self._told)
+        change = self.catalog.record_change(self.run, path, before.to_json(), planned)
+        if change is None:
+            raise ChangedError(path, "is being changed by another mtag")
+        if self._attempt(path, stat, lambda: write(before), change):
+            self.catalog.confirm_change(change, snapshot(path).to_json(), os.stat(path), sampled_digest(path))
+            return True
+        self.catalog.drop_change(change)
+        return False
+
+    def _attempt(self, path: Path, stat: os.stat_result, write: Callable[[], bool], change: int) -> bool:
+        assert self.catalog is not None
+        try:
+            return write()
+        except FileError as error:
+            self.catalog.drop_change(change)
+            with suppress(OSError):
+                if not is_same(stat, os.stat(path)):
+                    raise ChangedError(path) from error
+            raise
+        except BaseException:
+            # Nobody knows how far it came. What stays pending is settled by the next run.
+            with suppress(OSError):
+                if is_same(stat, os.stat(path)):
+                    self.catalog.drop_change(change)
+            raise
+
+    def _tidy(self, path: Path) -> None:
+        """Clear away what a killed run may have left beside a file that is about to be written."""
+        folder = Path(os.path.realpath(path)).parent
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            with suppress(FileError):  # a folder that may be written need not be readable
+                remove_litter(folder)
