@@ -61,3 +61,21 @@ class CorpusError(MtagError):
 
 class CatalogError(MtagError):
     """The catalog of what has been heard cannot be opened or written."""
+
+
+class ConfigError(MtagError):
+    """The configuration cannot be read, or says something that cannot be.
+
+    Attributes
+    ----------
+        path: the file.
+        key: what in it is at fault, "[scan] jobs"; None: the file as a whole.
+        reason: the rest of the sentence.
+    """
+
+    def __init__(self, path: Path, key: str | None, reason: str) -> None:
+        """Keep the parts; the message is `path: key: reason`."""
+        super().__init__(f"{path}: {key}: {reason}" if key else f"{path}: {reason}")
+        self.path = path
+        self.key = key
+        self.reason = reason

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settle
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import ScanResult, Status, Summary, TagScore, rank
 from mtag.sameness import is_known_by_another_name, is_same, sampled_digest
-from mtag.tagfile import Field, Fields, GenrePolicy, HardLinkedError, is_ours, plan
-from mtag.vocabulary import choose
+from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, Style, is_ours, plan
+from mtag.vocabulary import Vocabulary
 from mtag.walk import explain, find_files
 
 __all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_files", "only_failed", "rank", "scan"]
@@ -44,6 +44,8 @@ class ScanOptions:
     policy: GenrePolicy = GenrePolicy.FILL
     top: int | None = None  # at most so many words in the comment
     min_score: float | None = None  # in place of each tag's own threshold
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)  # the words, and which fields they go to
+    style: Style = field(default_factory=Style)  # how a player wants them written
     jobs: int = 1  # tracks heard at once
     device: str = "auto"
     listen: bool = True  # else only files whose scores are known are dealt with
@@ -269,12 +271,14 @@ class _Scan:
 
     def _tag(self, track: _Track, heard: Heard) -> ScanResult:
         options = self.options
-        words = choose(heard.scores.tolist(), self.tags, self.thresholds, top=options.top, min_score=options.min_score)
-        heard_words = {Field.GENRE: words.genres, Field.COMMENT: words.comment}
+        scores = heard.scores.tolist()
+        words = options.vocabulary.choose(
+            scores, self.tags, self.thresholds, top=options.top, min_score=options.min_score
+        )
         stat = os.stat(track.path)
         current = tagfile.read_fields(track.path)
         stamp = tagfile.stamp(options.version, self.fingerprint)
-        wanted = plan(current, heard_words, options.policy, stamp)
+        wanted = plan(current, words, options.policy, stamp, options.style)
         status = Status.UNCHANGED if wanted is None else Status.PREVIEW
         if wanted is not None and options.write:
             status = Status.WRITTEN if self._write(track, wanted) else Status.UNCHANGED
@@ -291,7 +295,7 @@ class _Scan:
             duration=heard.duration,
         )
         after = replace(planned, before=current.untouched)
-        self._keep(result, stat, is_settled=plan(after, heard_words, options.policy, stamp) is None)
+        self._keep(result, stat, is_settled=plan(after, words, options.policy, stamp, options.style) is None)
         return result
 
     def _keep(self, result: ScanResult, stat: os.stat_result, is_settled: bool) -> None:
@@ -315,9 +319,9 @@ class _Scan:
 
     def _write(self, track: _Track, wanted: Fields) -> bool:
         """Put fields into a file; tells whether it has changed."""
-        path = track.path
+        path, style = track.path, self.options.style
         if track.stat is None:
             raise ChangedError(path)
         return self.recorder.change(
-            path, track.stat, lambda before: tagfile.write(path, wanted, packet_digest, before=before)
+            path, track.stat, lambda before: tagfile.write(path, wanted, packet_digest, before=before, style=style)
         )

@@ -13,14 +13,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from mtag.cli import version
 from mtag.cli.codes import ExitCode
-from mtag.errors import MtagError
+from mtag.cli.command import CONFIG, CONFIG_FILE, STYLE, Command
+from mtag.errors import ConfigError, MtagError
+
+if TYPE_CHECKING:
+    from mtag.config import Config
 
 COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the function's docstring
     "scan": "Hear a music library, and write genre and comment into its files.",
@@ -44,6 +49,11 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the arguments begin with, and put the real one in the place of its summary."""
         name, _, rest = super().resolve_command(ctx, args)
+        named = ctx.params.get("_config")
+        ctx.meta[CONFIG_FILE] = Path(named) if named else None
+        if name and name != "config" and "--help" not in rest:  # those two have to work whatever it says
+            ctx.meta[CONFIG] = config = checked_config(ctx.meta[CONFIG_FILE])
+            ctx.default_map = {name: _defaults(name, config)}
         return name, load_command(name) if name else None, rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -54,16 +64,39 @@ class Commands(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-# Plain help: with rich's panels it would take twice as long to appear.
-_STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-app = typer.Typer(cls=Commands, no_args_is_help=True, **_STYLE)
+app = typer.Typer(cls=Commands, no_args_is_help=True, **STYLE)
+
+
+def find_command(name: str) -> Any:
+    """Import a command's file; gives its function."""
+    return getattr(import_module(f"mtag.cli.{name}"), name)
 
 
 def load_command(name: str) -> Any:
     """Import a command's file and make its function a command."""
-    holder = typer.Typer(**_STYLE)
-    holder.command(name)(getattr(import_module(f"mtag.cli.{name}"), name))
+    holder = typer.Typer(**STYLE)
+    holder.command(name, cls=Command)(find_command(name))
     return typer.main.get_command(holder)
+
+
+def checked_config(named: Path | None) -> Config:
+    """Read the configuration and check all of it, options of all commands included."""
+    from mtag.config import load_config
+
+    config = load_config(named)
+    if config.options:
+        from mtag.cli.defaults import check_options
+
+        check_options(config, {name: find_command(name) for name in COMMANDS if name != "config"})
+    return config
+
+
+def _defaults(name: str, config: Config) -> dict[str, Any]:
+    if not config.options:
+        return {}
+    from mtag.cli.defaults import default_map
+
+    return default_map(find_command(name), name, config)
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,6 +108,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def mtag(
     context: typer.Context,
+    _config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Another configuration than the usual one.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
@@ -97,7 +133,7 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         else:
             typer.echo(f"mtag: {_sentence(error)}", err=True)
-        return ExitCode.NOTHING_DONE
+        return ExitCode.USAGE if isinstance(error, ConfigError) else ExitCode.NOTHING_DONE
     return ExitCode.OK
 
 

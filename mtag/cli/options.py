@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mtag.cli.command import CONFIG
+from mtag.players import PLAYERS
 from mtag.tagfile import GenrePolicy
+
+if TYPE_CHECKING:
+    from mtag.config import Config
 
 
 class Device(str, Enum):
@@ -39,10 +44,20 @@ Top = Annotated[int | None, typer.Option("--top", metavar="N", min=1, help="At m
 MinScore = Annotated[
     float | None, typer.Option("--min-score", metavar="X", min=0, max=1, help="Believe every tag from this score on.")
 ]
+For = Annotated[
+    str | None,
+    typer.Option("--for", metavar="PLAYER", help=f"Write as it reads best: {', '.join(PLAYERS)}, or one of your own."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show only what failed, and the summary.")]
 CatalogFile = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Where scores and before-values are kept.")
 ]
+
+
+def config_of(context: typer.Context) -> Config:
+    """The configuration that a command runs with."""
+    config: Config = context.meta[CONFIG]
+    return config
 
 
 def all_cores() -> int:

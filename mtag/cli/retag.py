@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from mtag.cli import version
-from mtag.cli.options import CatalogFile, Fast, Genre, Json, MinScore, Paths, Quiet, Top, Weights, WriteTags
+from mtag.cli.options import CatalogFile, Fast, For, Genre, Json, MinScore, Paths, Quiet, Top, Weights, WriteTags
 from mtag.tagfile import GenrePolicy
 
 
@@ -17,6 +15,7 @@ def retag(
     write_tags: WriteTags = False,
     fast: Fast = False,
     genre: Genre = GenrePolicy.FILL,
+    player: For = None,
     top: Top = None,
     min_score: MinScore = None,
     as_json: Json = False,
@@ -28,10 +27,11 @@ def retag(
 
     The options are applied to the scores in the catalog. A file that was never heard, or has changed since, is skipped.
     """
-    from mtag.cli.scanning import Manner, go_through, open_catalog
+    from mtag.cli.scanning import Manner, go_through, open_catalog, wording
     from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions
 
+    words = wording(context, player)
     bundle = load_bundle(weights)
     options = ScanOptions(
         write=write_tags,
@@ -41,7 +41,9 @@ def retag(
         min_score=min_score,
         listen=False,
         command="retag",
-        arguments=json.dumps(context.params, default=str),
+        vocabulary=words.vocabulary,
+        style=words.style,
+        arguments=words.arguments,
         version=version(),
     )
     manner = Manner(as_json, quiet, debug=bool(context.obj))

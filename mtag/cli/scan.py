@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from mtag.cli.options import (
     Device,
     DeviceOption,
     Fast,
+    For,
     Genre,
     Json,
     MinScore,
@@ -42,6 +42,7 @@ def scan(
     write_tags: WriteTags = False,
     fast: Fast = False,
     genre: Genre = GenrePolicy.FILL,
+    player: For = None,
     top: Top = None,
     min_score: MinScore = None,
     jobs: Jobs = None,
@@ -57,10 +58,11 @@ def scan(
 
     Nothing is written without --write-tags. A file that is as it was when it was heard is not heard again.
     """
-    from mtag.cli.scanning import Manner, go_through, open_catalog
+    from mtag.cli.scanning import Manner, go_through, open_catalog, wording
     from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions
 
+    words = wording(context, player)
     bundle = load_bundle(weights)
     options = ScanOptions(
         write=write_tags,
@@ -71,7 +73,9 @@ def scan(
         jobs=jobs or all_cores(),
         device=device.value,
         retry_failed=retry_failed,
-        arguments=json.dumps(context.params, default=str),
+        vocabulary=words.vocabulary,
+        style=words.style,
+        arguments=words.arguments,
         version=version(),
     )
     manner = Manner(as_json, quiet, debug=bool(context.obj))

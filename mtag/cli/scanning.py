@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,11 @@ from mtag.catalog import Catalog
 from mtag.cli import records, render
 from mtag.cli.codes import ExitCode, code_for
 from mtag.cli.interrupt import stop_on_interrupt
+from mtag.cli.options import config_of
 from mtag.cli.paths import find_named
 from mtag.ensemble import Bundle
+from mtag.tagfile import Style
+from mtag.vocabulary import Vocabulary
 
 
 class Manner(NamedTuple):
@@ -25,6 +29,22 @@ class Manner(NamedTuple):
     as_json: bool
     quiet: bool
     debug: bool
+
+
+class Wording(NamedTuple):
+    """How a command says what was heard."""
+
+    vocabulary: Vocabulary
+    style: Style
+    arguments: str  # for the catalog's list of runs: the options, and the words that the configuration made of the tags
+
+
+def wording(context: typer.Context, player: str | None) -> Wording:
+    """What the configuration says of words and fields, for a player."""
+    config = config_of(context)
+    vocabulary = config.vocabulary(player)
+    arguments = json.dumps({**context.params, "vocabulary": vocabulary.describe()}, default=str)
+    return Wording(vocabulary, config.player(player).style, arguments)
 
 
 @contextmanager

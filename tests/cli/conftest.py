@@ -39,7 +39,10 @@ def tiny_bundle(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def surroundings(tiny_bundle, tmp_path_factory, monkeypatch) -> None:
-    """Weights and a catalog that are nobody's."""
+    """Weights, a catalog and a configuration that are nobody's."""
+    configuration = tmp_path_factory.mktemp("config") / "config.toml"
+    configuration.touch()
+    monkeypatch.setenv("MTAG_CONFIG", str(configuration))
     monkeypatch.setenv("MTAG_WEIGHTS", str(tiny_bundle))
     monkeypatch.setenv("MTAG_CATALOG", str(tmp_path_factory.mktemp("catalog") / "catalog.db"))
 

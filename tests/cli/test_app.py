@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import inspect
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -56,10 +54,8 @@ def test_help_lists_every_command_with_its_line():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_and_each_of_its_options_say_what_they_are(name):
-    docstring = inspect.getdoc(getattr(import_module(f"mtag.cli.{name}"), name))
-    assert docstring is not None
-    assert docstring.splitlines()[0] == COMMANDS[name]
     command = load_command(name)
+    assert (command.help or "").splitlines()[0] == COMMANDS[name]
     parameters = [parameter for parameter in command.params if parameter.name != "help"]
     assert parameters
     for parameter in parameters:

@@ -209,6 +209,83 @@ def test_a_hard_linked_file_is_skipped_with_the_reason(mtag, album, tmp_path):
     assert "1 skipped" in ended.err
 
 
+def settle(text: str) -> Path:
+    """Write the configuration that commands find."""
+    place = Path(os.environ["MTAG_CONFIG"])
+    place.write_text(text, encoding="utf-8")
+    return place
+
+
+def test_the_configuration_settles_defaults_and_the_command_line_counts_more(mtag, album):
+    settle("[scan]\nmin-score = 0.95\njson = true\n[defaults]\nfast = true\njobs = 1")
+    ended = mtag("scan", album)
+    assert ended.records[-1]["summary"]["abstained"] == 8
+    assert mtag("scan", album, "--min-score", "0.5").records[-1]["summary"]["abstained"] == 0
+    assert mtag("scan", album, "--no-json").out.startswith("8 tracks: 8 unchanged")
+
+
+def test_words_and_fields_of_ones_own_reach_the_files_and_the_run(mtag, album):
+    settle(
+        '[vocabulary]\nrename = { rock = "Rock & Roll", slow = "lento" }\nhide = ["guitar"]\n'
+        '[fields]\ncomment = ["genre", "mood"]'
+    )
+    mtag("scan", album / "song.flac", "--write-tags")
+    assert read_fields(album / "song.flac") == Fields(("Rock & Roll",), ("mtag: Rock & Roll, lento",))
+    with Catalog.open() as catalog:
+        (told,) = catalog.runs()
+    assert ["lento", "mood", "slow"] in json.loads(told.arguments)["vocabulary"]["words"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[scan]\njbos = 2", "[scan] jbos: there is no such option; did you mean jobs?"),
+        ('[scan]\ngenre = "apend"', '[scan] genre: cannot be "apend"; did you mean append?'),
+        ("[predict]\ntop = 51", "[predict] top: has to be a whole number, at least 1, at most 50"),
+        ("[vocabulary]\nhide = [", "is not TOML"),
+    ],
+)
+def test_a_mistake_in_the_configuration_costs_no_file(mtag, album, text, complaint):
+    place = settle(text)
+    before = state(album)
+    ended = mtag("scan", album, "--write-tags")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"mtag: {place}: {complaint}")
+    assert ended.err.count("\n") == 1
+    assert state(album) == before
+    assert mtag("scan", "--help").code == 0
+
+
+def test_another_configuration_can_be_named(mtag, album, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text("[scan]\njson = true", encoding="utf-8")
+    settle("[scan]\njson = false")
+    assert "summary" in mtag("--config", other, "scan", album).records[-1]
+    ended = mtag("--config", tmp_path / "missing.toml", "scan", album)
+    assert (ended.code, ended.err) == (2, f"mtag: {tmp_path / 'missing.toml'}: there is no such file\n")
+
+
+def test_a_player_decides_how_several_genres_are_written(mtag, album, tmp_path):
+    two = write_tiny_bundle(tmp_path / "two", {"rock": 0.9, "pop": 0.8, "slow": 0.7})
+    for player, genres, moods in (
+        ("navidrome", ["Rock", "Pop"], ["slow"]),
+        ("windows", ["Rock; Pop"], None),
+        ("rekordbox", ["Rock"], None),
+    ):
+        mtag("scan", album / "song.flac", "--write-tags", "--weights", two, "--for", player)
+        tags = mutagen.File(album / "song.flac").tags
+        assert (tags.get("genre"), tags.get("mood")) == (genres, moods)
+    mutagen.File(album / "song.mp3").delete()  # a tag that is there keeps its version
+    mtag("scan", album / "song.mp3", "--write-tags", "--weights", two, "--for", "windows")
+    assert mutagen.File(album / "song.mp3").tags.version == (2, 3, 0)
+
+
+def test_a_player_that_is_not_known_is_a_usage_error_before_anything_is_heard(mtag, album):
+    ended = mtag("scan", album, "--for", "rekordbx")
+    assert (ended.code, ended.out) == (2, "")
+    assert "did you mean rekordbox?" in ended.err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_any_name_is_told_on_one_line_of_utf_8(mtag, originals, tmp_path):
     names = [b"caf\xe9.mp3", "日本語 🎵.mp3".encode(), b'quote"\n\x1b[31mred.mp3', b"n" * 251 + b".mp3"]
