@@ -41,7 +41,7 @@ def _plain(path: Path) -> tuple[list[str], list[str], list[tuple[str, str]]]:
         ]
         own = [("©cmt", value.decode()) for key, value in pairs if key == "----:com.apple.iTunes:mtag comment"]
         return _split_entries([*(pair for pair in pairs if "mtag comment" not in pair[0]), *own], "©gen", "©cmt", [])
-    if data[:4] == b"\x30\x26\xb2\x75":
+    if data[:16] == bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"):
         return _split_entries(
             [(key, attr.value if attr.TYPE == 0 else attr) for key, attr in ASF(path).tags],
             "WM/Genre",
@@ -75,10 +75,11 @@ def _split_entries(
 
 
 def _plain_id3(path: Path, data: bytes) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    kinds = {b"RIFF": WAVE, b"FORM": AIFF, b"DSD ": DSF}
+    kinds = {b"WAVE": WAVE, b"AIFF": AIFF, b"AIFC": AIFF}
+    reader = DSF if data[:4] == b"DSD " else kinds.get(data[8:12]) if data[:4] in (b"RIFF", b"FORM") else None
     options = {"translate": False, "load_v1": False}
     try:
-        tags = kinds[data[:4]](path, **options).tags if data[:4] in kinds else id3.ID3(path, **options)
+        tags = reader(path, **options).tags if reader else id3.ID3(path, **options)
     except id3.ID3NoHeaderError:
         tags = None
     if tags is None:

@@ -27,10 +27,10 @@ def items(path: Path) -> list[Raw]:
         return list(_flac(data))
     for magic, parse in (
         (b"OggS", _ogg),
-        (b"RIFF", _riff),
-        (b"FORM", _iff),
+        (b"RIFF" + data[4:8] + b"WAVE", _riff),
+        (b"FORM" + data[4:8] + b"AIF", _iff),
         (b"DSD ", _dsf),
-        (b"\x30\x26\xb2\x75", _asf),
+        (_ASF_HEADER, _asf),
         (b"MAC ", _ape),
         (b"wvpk", _ape),
         (b"MPCK", _ape),
@@ -114,6 +114,8 @@ def _ogg(data: bytes) -> Iterator[Raw]:
     """The packets; the second holds the comments."""
     packets, positions, packet, at = [], [], b"", 0
     while at < len(data):
+        if data[at : at + 4] != b"OggS":
+            raise ValueError(f"no page at {at}")
         lacing = data[at + 27 : at + 27 + data[at + 26]]
         body = at + 27 + len(lacing)
         for size in lacing:

@@ -234,3 +234,18 @@ def test_a_damaged_page_of_comments_is_not_made_to_look_whole(made: Path, tmp_pa
     data[data.index(b"eHl6") + 1000] ^= 1
     path.write_bytes(bytes(data))
     assert refused(path).kind is FailureKind.TAG_PARSE
+
+
+def test_an_aiff_file_whose_last_chunk_lacks_a_byte_is_not_given_one(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.aiff"
+    path.write_bytes((made / "full.aiff").read_bytes()[:-1])  # of a chunk of even length: no filling byte
+    assert refused(path).kind is FailureKind.TAG_PARSE
+
+
+def test_reserved_bytes_in_an_asf_header_stay_as_they_are(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.wma"
+    data = (made / "full.wma").read_bytes()
+    reserved = bytes.fromhex("11d2d3abbaa9cf118ee600c00c205365")
+    path.write_bytes(data.replace(reserved + b"\6\0", reserved + b"\6\4"))
+    write(path, FIELDS, audio_digest)
+    assert reserved + b"\6\4" in path.read_bytes()

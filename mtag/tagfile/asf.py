@@ -111,7 +111,8 @@ class ASF(Container):
                 _put(inner if place in "34" else parts, Part(guid, _render(place, new)))
         if inner != self.inner:
             data = b"".join(part.render() for part in inner)
-            _put(parts, Part(EXTENSION, EXTENSION_HEAD + struct.pack("<I", len(data)) + data))
+            head = next((part.data[:18] for part in parts if part.guid == EXTENSION), EXTENSION_HEAD)
+            _put(parts, Part(EXTENSION, head + struct.pack("<I", len(data)) + data))
         parts = self._padded(parts)
         body = b"".join(part.render() for part in parts)
         head = self.head[:16] + struct.pack("<QI", HEADER_BYTES + len(body), len(parts)) + self.head[28:]

@@ -53,7 +53,7 @@ class Chunks(id3.ID3Container):
         chunks = list(_chunks(file, form.head, 12, self.stop))
         self.end = chunks[-1].stop if chunks else 12
         self.missing = max(0, self.end - size)
-        if self.missing > 1:
+        if chunks and chunks[-1].content + chunks[-1].size > size:
             raise Malformed(f"it is {form.name} whose chunks run past its end")
         self.chunk = next((chunk for chunk in chunks if chunk.name in form.tag_names), None)
         tag = self.chunk and id3.read_tag(file, self.chunk.content)
