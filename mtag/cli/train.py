@@ -46,6 +46,16 @@ Effort = Annotated[float, typer.Option("--effort", min=0.0001, help="Multiplies 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides split, weights and augmentation.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in DIR/work.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one a core]")]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(
+        "--teacher",
+        metavar="FILE",
+        help="Arrays of a Musicnn that labels whatever the networks hear."
+        "  [default: ../teachers/mtat_musicnn.npz beside CORPUS, if there]",
+    ),
+]
+Start = Annotated[Path | None, typer.Option("--start", metavar="DIR", help="A bundle whose networks go on learning.")]
 DeviceOption = Annotated[TrainingDevice, typer.Option("--device", help="Where the networks learn.")]
 
 
@@ -58,6 +68,8 @@ def train(
     resume: Resume = False,
     threads: Threads = None,
     device: DeviceOption = TrainingDevice.AUTO,
+    teacher: Teacher = None,
+    start: Start = None,
 ) -> None:
     """Fit networks and combiners, and make a bundle of them.
 
@@ -71,13 +83,21 @@ def train(
 
     console = console_for_people()
     chosen = tuple(m.value for m in member) if member else TrainOptions.members
-    options = TrainOptions(chosen, effort, seed, device.value, threads, resume)
+    options = TrainOptions(
+        chosen, effort, seed, device.value, threads, resume, teacher or _teacher_beside(corpus), start
+    )
     with _reports(console) as reports:
         complete = run(corpus, out, options, reports)
     if complete:
         console.print(f"The bundle is in {out}. `mtag eval {corpus} --weights {out}` shows its figures.")
     else:
         console.print("Fitted. The bundle is made once all three members are: run again with --resume for the others.")
+
+
+def _teacher_beside(corpus: Path) -> Path | None:
+    """The teacher that a corpus comes with."""
+    file = corpus.resolve().parent / "teachers" / "mtat_musicnn.npz"
+    return file if file.is_file() else None
 
 
 def _require_torch() -> None:
@@ -103,6 +123,7 @@ def _reports(console: Console) -> Iterator[Reports]:
 
         yield Reports(
             windows=lambda done, n: show("decoding", done, n),
+            labelling=lambda done, n: show("labelling", done, n),
             fitting=lambda p: show(p.member, p.step, p.n_steps, _told(p)),
             stage=lambda sentence: console.print(sentence),
             evaluation=lambda done, n: show("hearing", done, n),

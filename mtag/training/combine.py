@@ -1,13 +1,14 @@
 """Fit the combiners on members' scores for tracks that no member has seen.
 
 A few hundred windows would only be learnt by heart by a network of two hundred thousand weights. So it is built to
-begin as the weighted mean of its members, which Table 4's shape can hold exactly but for ten straight lines in place
-of the logit's curve, and learns from the labels only for as many epochs as cross-validation finds useful.
+begin as a regression that weighs each tag's logits of the members against each other, which Table 4's shape can hold
+but for a few straight lines in place of the logit's curve, and learns from there only for as many epochs as
+cross-validation finds useful.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mtag.constants import N_TAGS
 from mtag.ensemble import COMBINATIONS
 from mtag.training.networks import Combiner
 
@@ -23,10 +23,13 @@ Float32 = NDArray[np.float32]
 
 N_FOLDS = 5
 BATCH_SIZE = 64
-KNOTS = (0.0, 0.01, 0.03, 0.07, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)  # where those straight lines meet
-LEAST_SCORE = 0.003  # what the lines make of a mean of 0; 1 - LEAST_SCORE of 1
+# Where the straight lines meet that stand for the logit's curve, by the number of members: the second layer has room
+# for five lines a score with two of them, for three with three.
+KNOTS = {2: (0.0, 0.02, 0.07, 0.2, 0.5, 1.0), 3: (0.0, 0.05, 0.3, 1.0)}
+LEAST_SCORE, GREATEST_SCORE = 0.003, 0.9  # what the lines make of scores of 0 and 1
+SHRINKAGE = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)  # pull of all tags' common regression on each tag's own
 SCALE = 4.0  # the first two layers are so much larger and the last smaller, or its steps would be too coarse
-EPOCHS = 150  # at most
+EPOCHS = 100  # at most
 RATE = 1e-4
 WEIGHT_DECAY = 1e-3
 
@@ -36,7 +39,8 @@ class Combined:
     """A fitted combiner with an honest account of it."""
 
     network: Combiner  # in eval mode
-    weights: tuple[float, ...]  # of the members in the mean that it began as
+    weights: tuple[float, ...]  # of the members' logits in the regression that it began as, means over the tags
+    shrinkage: float  # what cross-validation chose
     unseen_scores: Float32  # (n, 50): each fold's scores by a combiner fitted on the other folds
     epochs: int  # what cross-validation chose
     losses: tuple[float, ...]  # cross-validated binary cross-entropy after 0, 1, 2 ... epochs
@@ -68,18 +72,18 @@ def fit_combiner(
     torch.manual_seed(seed)
     inputs = torch.from_numpy(np.concatenate([heldout[member] for member in members], axis=1))
     targets = torch.from_numpy(labels)
-    weights = _weigh(inputs.reshape(len(inputs), len(members), -1), targets)
-    start = weighted_mean(weights)
-    outcomes = [_fine_tune(start, inputs, targets, torch.from_numpy(folds == fold), EPOCHS) for fold in range(N_FOLDS)]
+    outside = [torch.from_numpy(folds != fold) for fold in range(N_FOLDS)]
+    shrinkage = _choose_shrinkage(inputs, targets, outside)
+    outcomes = [_fit(inputs, targets, known, shrinkage, EPOCHS) for known in outside]
     sizes = np.bincount(folds, minlength=N_FOLDS)
     losses = np.average([outcome.losses for outcome in outcomes], axis=0, weights=sizes)
     epochs = int(np.argmin(losses))
     unseen = np.empty_like(labels)
     for fold, outcome in enumerate(outcomes):
         unseen[folds == fold] = outcome.scores[epochs]
-    everything = torch.zeros(len(labels), dtype=torch.bool)
-    network = _fine_tune(start, inputs, targets, everything, epochs).network
-    return Combined(network, tuple(weights.tolist()), unseen, epochs, tuple(float(x) for x in losses))
+    everything = torch.ones(len(labels), dtype=torch.bool)
+    final = _fit(inputs, targets, everything, shrinkage, epochs)
+    return Combined(final.network, final.weights, shrinkage, unseen, epochs, tuple(float(x) for x in losses))
 
 
 def assign_folds(tracks: list[str], seed: int) -> NDArray[np.int64]:
@@ -88,71 +92,141 @@ def assign_folds(tracks: list[str], seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(len(names))[track_of_row] % N_FOLDS
 
 
-def _weigh(scores: Tensor, labels: Tensor) -> Tensor:
-    """The members' weights, summing to one, whose mean has the least cross-entropy: (n, m, 50), (n, 50) to (m,)."""
-    logits = torch.zeros(scores.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([logits], max_iter=50)
+def bent(scores: Tensor, n_members: int) -> Tensor:
+    """The logit of scores as the combiner's straight lines have it, in the scores' shape."""
+    knots, heights, bends = _lines(n_members)
+    values: Tensor = heights[0] + (torch.relu(scores[..., None] - knots[:-1]) * bends).sum(-1)
+    return values
 
-    def loss() -> Tensor:
+
+def _lines(n_members: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Knots, the logits there, and by how much the slope changes at each."""
+    knots = torch.tensor(KNOTS[n_members])
+    heights = torch.logit(knots.clamp(LEAST_SCORE, GREATEST_SCORE))
+    bends = torch.diff(torch.diff(heights) / torch.diff(knots), prepend=torch.zeros(1))
+    return knots, heights, bends
+
+
+def _choose_shrinkage(inputs: Tensor, labels: Tensor, outside: list[Tensor]) -> float:
+    """The pull whose regressions do best on the folds that they were not fitted on."""
+
+    def loss(shrinkage: float) -> float:
+        parts = []
+        for known in outside:
+            logits = regress(inputs[known], labels[known], shrinkage)(inputs[~known])
+            parts.append(nn.functional.binary_cross_entropy_with_logits(logits, labels[~known], reduction="sum"))
+        return float(sum(parts))
+
+    return min(SHRINKAGE, key=loss)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """For each tag a weighted sum of the members' logits."""
+
+    weights: Tensor  # (n_members, 50)
+    bias: Tensor  # (50,)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Logits (n, 50) from the members' scores side by side, (n, 50 * n_members)."""
+        n_members = len(self.weights)
+        logits = bent(inputs.reshape(len(inputs), n_members, -1), n_members)
+        return self.bias + torch.einsum("mt,nmt->nt", self.weights, logits)
+
+    def network(self) -> Combiner:
+        """A combiner that answers with this regression.
+
+        The first layer hands the scores on; the second bends them at the knots; the third adds the bends up. Units
+        that are not needed keep random inputs and no outputs, free to learn.
+        """
+        n_members, n_tags = self.weights.shape
+        knots, heights, bends = _lines(n_members)
+        network = Combiner(n_members)
+        first, second, third = (layer for layer in network.layers if isinstance(layer, nn.Linear))
+        with torch.no_grad():
+            third.weight.zero_()
+            third.bias.copy_(self.bias + heights[0] * self.weights.sum(0))
+            for i in range(n_members * n_tags):
+                first.weight[i] = 0
+                first.weight[i, i] = SCALE
+                first.bias[i] = 0
+                units = slice(i * len(bends), (i + 1) * len(bends))
+                second.weight[units] = 0
+                second.weight[units, i] = SCALE
+                second.bias[units] = -(SCALE**2) * knots[:-1]
+                member, tag = divmod(i, n_tags)
+                third.weight[tag, units] = self.weights[member, tag] * bends / SCALE**2
+        return network
+
+
+def regress(inputs: Tensor, labels: Tensor, shrinkage: float) -> Regression:
+    """Fit the regression of least cross-entropy, each tag's weights pulled towards those of all tags together.
+
+    Parameters
+    ----------
+    inputs
+        (n, 50 * n_members) scores, members side by side.
+    labels
+        (n, 50).
+    shrinkage
+        Weight of the squared distance to the common regression.
+    """
+    n_tags = labels.shape[1]
+    n_members = inputs.shape[1] // n_tags
+    common = torch.cat([torch.full((n_members, 1), 1 / n_members), torch.zeros(1, 1)])
+    common = _minimise(common, lambda values: _cross_entropy(values.expand(-1, n_tags), inputs, labels))
+
+    def loss(values: Tensor) -> Tensor:
+        return _cross_entropy(values, inputs, labels) + shrinkage * (values - common).square().sum(0).mean()
+
+    values = _minimise(common.expand(-1, n_tags), loss)
+    return Regression(values[:-1], values[-1])
+
+
+def _cross_entropy(values: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    logits = Regression(values[:-1], values[-1])(inputs)
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+
+def _minimise(begin: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    values = begin.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
+
+    def evaluate() -> Tensor:
         optimizer.zero_grad()
-        mean = torch.einsum("m,nmt->nt", logits.softmax(0), scores)
-        value = nn.functional.binary_cross_entropy(mean, labels)
+        value = loss(values)
         torch.autograd.backward(value)
         return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return logits.detach().softmax(0)
-
-
-def weighted_mean(weights: Tensor) -> Combiner:
-    """A combiner that answers with the weighted mean of its members' scores.
-
-    The first layer takes each tag's mean; the second bends it at the knots; the third adds the bends up to the
-    logit. Units that are not needed keep random inputs and no outputs, free to learn.
-    """
-    network = Combiner(len(weights))
-    first, second, third = (layer for layer in network.layers if isinstance(layer, nn.Linear))
-    knots = torch.tensor(KNOTS)
-    heights = torch.logit(knots, LEAST_SCORE)
-    bends = torch.diff(torch.diff(heights) / torch.diff(knots), prepend=torch.zeros(1))
-    with torch.no_grad():
-        third.weight.zero_()
-        third.bias.fill_(heights[0])
-        for tag in range(N_TAGS):
-            first.weight[tag] = 0
-            first.weight[tag, tag::N_TAGS] = SCALE * weights
-            first.bias[tag] = 0
-            units = slice(tag * len(bends), (tag + 1) * len(bends))
-            second.weight[units] = 0
-            second.weight[units, tag] = SCALE
-            second.bias[units] = -(SCALE**2) * knots[:-1]
-            third.weight[tag, units] = bends / SCALE**2
-    return network
+    optimizer.step(evaluate)  # type: ignore[no-untyped-call]
+    return values.detach()
 
 
 @dataclass
 class _Outcome:
     network: Combiner
-    losses: list[float]  # on the fold that was left out, after each epoch
+    weights: tuple[float, ...]  # as in `Combined`
+    losses: list[float]  # on the windows that were left out, after each epoch
     scores: list[Float32]
 
 
-def _fine_tune(start: Combiner, inputs: Tensor, labels: Tensor, left_out: Tensor, epochs: int) -> _Outcome:
-    network = Combiner(inputs.shape[1] // labels.shape[1])
-    network.load_state_dict(start.state_dict())
+def _fit(inputs: Tensor, labels: Tensor, known: Tensor, shrinkage: float, epochs: int) -> _Outcome:
+    """Build the regression on the known windows and let it learn from them; judge it on the others."""
+    regression = regress(inputs[known], labels[known], shrinkage)
+    network = regression.network()
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
-    outcome = _Outcome(network, [], [])
-    _judge(outcome, inputs[left_out], labels[left_out])
-    steps = max(1, int((~left_out).sum()) // BATCH_SIZE)
+    outcome = _Outcome(network, tuple(regression.weights.mean(1).tolist()), [], [])
+    _judge(outcome, inputs[~known], labels[~known])
+    steps = max(1, int(known.sum()) // BATCH_SIZE)
     for _ in range(epochs):
         network.train()
         for _ in range(steps):
-            x, y = _mix(inputs[~left_out], labels[~left_out], BATCH_SIZE)
+            x, y = _mix(inputs[known], labels[known], BATCH_SIZE)
             loss = nn.functional.binary_cross_entropy_with_logits(network(x), y)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-        _judge(outcome, inputs[left_out], labels[left_out])
+        _judge(outcome, inputs[~known], labels[~known])
     network.eval()
     return outcome
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import math
 import os
@@ -17,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mtag.corpus import Corpus, Indices, Split
+from mtag.corpus import Corpus, Indices
 from mtag.errors import CorpusError
 from mtag.metrics import correlation, roc_auc, top_decile
-from mtag.training.batches import LogMelBatches, Normalisation, WaveformBatches, draw, mixed_labels
+from mtag.training.batches import LogMelBatches, Normalisation, WaveformBatches, draw, labels_of, plain_inputs
 from mtag.training.cache import Windows
-from mtag.training.networks import Model1, Model2, Model3, initialise
+from mtag.training.networks import Model1, Model2, Model3, initialise, tie_head
+from mtag.training.pool import Pool
 from mtag.training.recipes import Recipe
 
 NETWORKS: dict[str, type[nn.Module]] = {"model1": Model1, "model2": Model2, "model3": Model3}
@@ -60,6 +62,7 @@ class _Run:
     """What a checkpoint holds."""
 
     network: nn.Module
+    average: nn.Module  # the same network with exponentially averaged weights
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
@@ -68,43 +71,67 @@ class _Run:
 
 def fit(
     recipe: Recipe,
-    corpus: Corpus,
-    windows: Windows,
-    split: Split,
+    pool: Pool,
+    heldout: Heldout,
     checkpoint: Path,
     *,
     seed: int,
     device: torch.device,
+    start: Trained | None = None,
     report: Callable[[Progress], None],
 ) -> Trained:
     """Fit one member, going on from `checkpoint` where it exists.
+
+    Parameters
+    ----------
+    recipe
+        Its schedule.
+    pool
+        What it learns on.
+    heldout
+        What it is validated on as it goes.
+    checkpoint
+        Where its state is kept.
+    seed
+        Decides first weights, batches and dropout.
+    device
+        Where it learns.
+    start
+        An earlier bundle's member to begin as, in place of random weights.
+    report
+        Called after every step.
 
     Raises
     ------
     CorpusError
         The checkpoint was made with another recipe or seed.
     """
-    batches = (WaveformBatches if recipe.name == "model3" else LogMelBatches).of(windows, split.train)
-    run = _begin(recipe, seed, device)
+    batches = _batches(recipe, pool, start)
+    run = _begin(recipe, seed, device, start)
     _resume(run, checkpoint, recipe, seed)
     loss = math.nan
     started, saved = time.monotonic(), time.monotonic()
     first_step, seconds_before = run.step, run.seconds
     while run.step < recipe.n_steps:
-        value = _step(run, recipe, corpus, batches, split.train, seed, device)
+        value = _step(run, recipe, pool, batches, seed, device)
         loss = value if math.isnan(loss) else SMOOTHING * loss + (1 - SMOOTHING) * value
         run.step += 1
         run.seconds = seconds_before + time.monotonic() - started
         if run.step % max(1, recipe.n_steps // N_VALIDATIONS) == 0 or run.step == recipe.n_steps:
-            run.history.append(_validate(run, corpus, batches, split.validation, device) | {"loss": loss})
+            run.history.append(_validate(run, recipe, batches.normalisation, heldout, device) | {"loss": loss})
         if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == recipe.n_steps:
             _save(run, checkpoint, recipe, seed)
             saved = time.monotonic()
-        done = recipe.remaining_samples(first_step) - recipe.remaining_samples(run.step)
+        done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
         pace = (time.monotonic() - started) / done
         report(_progress(run, recipe, loss, pace))
     record = {"recipe": _plain(recipe), "seed": seed, "seconds": round(run.seconds), "validation": run.history}
-    return Trained(run.network.eval().cpu().float(), batches.normalisation, record)
+    return Trained(run.average.eval().cpu().float(), batches.normalisation, record)
+
+
+def _batches(recipe: Recipe, pool: Pool, start: Trained | None) -> LogMelBatches | WaveformBatches:
+    kind = WaveformBatches if recipe.name == "model3" else LogMelBatches
+    return kind(pool, start.normalisation) if start else kind.of(pool)
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -127,41 +154,63 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     return moved
 
 
-def _begin(recipe: Recipe, seed: int, device: torch.device) -> _Run:
+def _begin(recipe: Recipe, seed: int, device: torch.device, start: Trained | None) -> _Run:
     torch.manual_seed(seed)
     network = NETWORKS[recipe.name]()
-    initialise(network, recipe.output_bias)
+    if start:
+        network.load_state_dict(start.network.state_dict())
+    else:
+        initialise(network, recipe.output_bias)
     network = on_device(network, device)
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
-    return _Run(network, optimizer)
+    groups = _parameter_groups(network, recipe)
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+    return _Run(network, copy.deepcopy(network), optimizer)
+
+
+def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters by the share of the learning rate that they get."""
+    if not recipe.tied:
+        return [{"params": list(network.parameters()), "share": 1.0}]
+    head, n_moments = tie_head(network)
+    others = [parameter for parameter in network.parameters() if parameter is not head]
+    return [{"params": others, "share": 1.0}, {"params": [head], "share": 1 / n_moments}]
 
 
 def _step(
     run: _Run,
     recipe: Recipe,
-    corpus: Corpus,
+    pool: Pool,
     batches: LogMelBatches | WaveformBatches,
-    rows: Indices,
     seed: int,
     device: torch.device,
 ) -> float:
     # Dropout, too, is then a function of seed and step, as the batch is.
     torch.manual_seed(seed * 1_000_003 + run.step)
-    chosen = draw(rows, recipe.batch_size, seed, run.step)
-    inputs = batches.training(chosen, recipe.samples(run.step)).to(device)
+    chosen = draw(pool, recipe.batch_size, seed, run.step)
+    n_pieces = recipe.pieces(run.step)
+    inputs = batches.training(chosen, n_pieces).to(device)
     for group in run.optimizer.param_groups:
-        group["lr"] = recipe.learning_rate(run.step)
+        group["lr"] = recipe.learning_rate(run.step) * group["share"]
     run.network.train()
     with _autocast(device):
         logits = run.network(inputs)
-    loss = nn.functional.binary_cross_entropy_with_logits(
-        logits.float(), mixed_labels(corpus.labels, chosen).to(device)
-    )
+    labels = labels_of(pool, chosen, n_pieces).to(device)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
     run.optimizer.zero_grad()
     torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
     run.optimizer.step()
+    _average(run, recipe.average)
     return loss.item()
+
+
+@torch.no_grad()
+def _average(run: _Run, decay: float) -> None:
+    """Move the averaged weights and norms towards the present ones; early on they follow closely."""
+    share = 1 - min(decay, (1 + run.step) / (10 + run.step))
+    for average, present in zip(run.average.state_dict().values(), run.network.state_dict().values(), strict=True):
+        if average.is_floating_point():
+            average.lerp_(present, share)
 
 
 def _autocast(device: torch.device) -> torch.autocast:
@@ -169,13 +218,25 @@ def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+@dataclass(frozen=True)
+class Heldout:
+    """The windows that a member is validated on."""
+
+    corpus: Corpus
+    windows: Windows
+    rows: Indices
+
+
 def predict_rows(
-    network: nn.Module, batches: LogMelBatches | WaveformBatches, rows: Indices, device: torch.device
+    member: str, network: nn.Module, normalisation: Normalisation, heldout: Heldout, device: torch.device
 ) -> NDArray[np.float32]:
-    """Scores of whole, unaugmented windows: (len(rows), 50) float32 in [0, 1]."""
+    """Scores of whole, unaugmented windows: (len(heldout.rows), 50) float32 in [0, 1]."""
     network.eval()
     with torch.inference_mode(), _autocast(device):
-        parts = [network(batches.plain(part).to(device)).float() for part in _chunks(rows)]
+        parts = [
+            network(plain_inputs(member, heldout.windows, rows, normalisation).to(device)).float()
+            for rows in _chunks(heldout.rows)
+        ]
     scores: Tensor = torch.sigmoid(torch.cat(parts))
     return scores.cpu().numpy()
 
@@ -185,11 +246,11 @@ def _chunks(rows: Indices) -> Iterator[Indices]:
 
 
 def _validate(
-    run: _Run, corpus: Corpus, batches: LogMelBatches | WaveformBatches, rows: Indices, device: torch.device
+    run: _Run, recipe: Recipe, normalisation: Normalisation, heldout: Heldout, device: torch.device
 ) -> dict[str, float]:
-    scores = predict_rows(run.network, batches, rows, device)
-    labels = corpus.labels[rows]
-    truth = top_decile(labels) if corpus.soft else labels > 0
+    scores = predict_rows(recipe.name, run.average, normalisation, heldout, device)
+    labels = heldout.corpus.labels[heldout.rows]
+    truth = top_decile(labels) if heldout.corpus.soft else labels > 0
     return {
         "step": run.step,
         "roc_auc": float(np.nanmean(roc_auc(truth, scores))),
@@ -199,7 +260,7 @@ def _validate(
 
 def _progress(run: _Run, recipe: Recipe, loss: float, pace: float) -> Progress:
     last = run.history[-1] if run.history else {"roc_auc": math.nan, "correlation": math.nan}
-    left = pace * recipe.remaining_samples(run.step)
+    left = pace * recipe.remaining_pieces(run.step)
     return Progress(recipe.name, run.step, recipe.n_steps, loss, last["roc_auc"], last["correlation"], left)
 
 
@@ -209,6 +270,7 @@ def _save(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
         "recipe": _plain(recipe),
         "seed": seed,
         "network": run.network.state_dict(),
+        "average": run.average.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "step": run.step,
         "seconds": run.seconds,
@@ -225,5 +287,6 @@ def _resume(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
     if state["recipe"] != _plain(recipe) or state["seed"] != seed:
         raise CorpusError(f"{path} was made with another recipe or seed: remove it, or train into another folder")
     run.network.load_state_dict(state["network"])
+    run.average.load_state_dict(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]

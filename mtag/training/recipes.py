@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from mtag.constants import WINDOW_SAMPLES
+from mtag.training.pool import N_PIECES
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Recipe:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0  # largest norm of the gradient
     output_bias: float = -2.5  # logit of the typical label
-    crop_samples: int = WINDOW_SAMPLES  # Model 3 learns on crops, labelled as their window is ...
+    average: float = 0.998  # decay of the averaged weights, a step: they are what validation hears and what is exported
+    tied: bool = True  # the last layer weighs all moments of a window alike
+    crop_pieces: int = N_PIECES  # Model 3 learns on a few pieces of a window ...
     full_share: float = 1.0  # ... and on full windows in this last share of each cycle's steps
 
     @property
@@ -55,25 +57,27 @@ class Recipe:
         done = (step - n_warm_up) / max(1, n_steps - n_warm_up)
         return cycle.peak_rate * 0.5 * (1 + math.cos(math.pi * done))
 
-    def samples(self, step: int) -> int:
-        """Length of what a step hears: crops first, full windows at a cycle's end."""
+    def pieces(self, step: int) -> int:
+        """Pieces of each window that a step hears: a few first, whole windows at a cycle's end."""
         cycle, step = self.place(step)
         full = step >= self.steps_of(cycle) * (1 - self.full_share)
-        return WINDOW_SAMPLES if full else self.crop_samples
+        return N_PIECES if full else self.crop_pieces
 
-    def remaining_samples(self, step: int) -> int:
-        """Samples that the steps from this one on hear in one window each: what is left to do."""
-        return sum(self.samples(later) for later in range(step, self.n_steps))
+    def remaining_pieces(self, step: int) -> int:
+        """Pieces that the steps from this one on hear in one window each: what is left to do."""
+        return sum(self.pieces(later) for later in range(step, self.n_steps))
 
 
-# Rates are measured ones: Model 1 diverges from 3e-4. Lengths fit an evening on two CPU cores.
+N_VERSIONS = 3  # of each training window that the teacher hears, the unchanged one among them
+
+GOING_ON = 0.5  # share of the peak rates for networks that begin as an earlier bundle's
+
+# Rates are measured ones. Lengths fit an evening on two CPU cores.
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("model1", (Cycle(40_000, 1e-4),), batch_size=16),
-        Recipe("model2", (Cycle(12_000, 1e-3), Cycle(7_200, 5e-4)), batch_size=8),
-        Recipe(
-            "model3", (Cycle(26_000, 1e-3), Cycle(16_000, 5e-4)), batch_size=16, crop_samples=116_400, full_share=0.06
-        ),
+        Recipe("model1", (Cycle(300_000, 1e-3),), batch_size=16),
+        Recipe("model2", (Cycle(24_000, 1e-3),), batch_size=8),
+        Recipe("model3", (Cycle(40_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
     )
 }

@@ -10,17 +10,19 @@ from typing import Any
 
 import torch
 
-from mtag.corpus import Corpus, Indices, Split, read_corpus, split_corpus
+from mtag.corpus import Corpus, Split, read_corpus, split_corpus
 from mtag.ensemble import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle, load_ensemble
 from mtag.errors import CorpusError, DeviceError
-from mtag.evaluate import Float32, evaluate
-from mtag.training.batches import LogMelBatches, WaveformBatches
+from mtag.evaluate import evaluate
 from mtag.training.cache import Windows, load_windows
 from mtag.training.combine import Combined, assign_folds, fit_combiner
 from mtag.training.export import export_combiner, export_member
-from mtag.training.fit import Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
+from mtag.training.fit import Heldout, Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
 from mtag.training.manifest import write_manifest
-from mtag.training.recipes import RECIPES, Recipe
+from mtag.training.pool import Pool, load_pool
+from mtag.training.recipes import GOING_ON, N_VERSIONS, RECIPES, Cycle, Recipe
+from mtag.training.start import load_members
+from mtag.training.teachers import Musicnn, load_teacher
 from mtag.training.thresholds import PRECISION, PRESENT, choose_thresholds
 
 
@@ -34,6 +36,8 @@ class TrainOptions:
     device: str = "auto"  # auto, cpu or cuda
     threads: int | None = None  # CPU threads; None: torch's choice
     resume: bool = False  # go on from checkpoints rather than refuse to touch them
+    teacher: Path | None = None  # arrays of a Musicnn that labels what the members hear; None: the corpus's labels
+    start: Path | None = None  # a bundle whose members go on learning, in place of random weights
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Reports:
     """Where a run tells how it goes; one callable a stage."""
 
     windows: Callable[[int, int], None]  # windows decoded, of all
+    labelling: Callable[[int, int], None]  # windows heard by the teacher, of all
     fitting: Callable[[Progress], None]
     stage: Callable[[str], None]  # a sentence as each stage begins
     evaluation: Callable[[int, int], None]  # test windows heard, of all
@@ -79,16 +84,52 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     corpus = read_corpus(folder)
     split = split_corpus(corpus, options.seed)
     windows = load_windows(corpus, work / "cache", reports.windows)
+    pool = _pool(corpus, windows, split, work, options, device, reports.labelling)
+    heldout = Heldout(corpus, windows, split.validation)
+    starts = load_members(load_bundle(options.start)) if options.start else {}
+
+    def fit_member(member: str) -> Trained:
+        return fit(
+            _recipe(member, options),
+            pool,
+            heldout,
+            _checkpoint(work, member),
+            seed=options.seed,
+            device=device,
+            start=starts.get(member),
+            report=reports.fitting,
+        )
+
     for member in options.members:
-        _fit(member, corpus, windows, split, work, options, device, reports.fitting)
-    recipes = {member: _recipe(member, options.effort) for member in MEMBERS}
-    if not all(_checkpoint(work, member).exists() for member in recipes):
+        fit_member(member)
+    if not all(_checkpoint(work, member).exists() for member in MEMBERS):
         return False
-    trained = {
-        member: _fit(member, corpus, windows, split, work, options, device, reports.fitting) for member in MEMBERS
-    }
-    _bundle(trained, corpus, windows, split, out, options, device, reports)
+    _bundle({member: fit_member(member) for member in MEMBERS}, heldout, split, out, options, device, reports)
     return True
+
+
+def _pool(
+    corpus: Corpus,
+    windows: Windows,
+    split: Split,
+    work: Path,
+    options: TrainOptions,
+    device: torch.device,
+    report: Callable[[int, int], None],
+) -> Pool:
+    teacher = load_teacher(options.teacher) if options.teacher else None
+    if not isinstance(teacher, Musicnn | None):
+        raise CorpusError(f"{options.teacher} is no Musicnn: only that one hears windows piece by piece")
+    return load_pool(
+        corpus,
+        windows,
+        split.train,
+        work / "pool",
+        teacher=teacher.to(device) if teacher else None,
+        n_versions=N_VERSIONS,
+        seed=options.seed,
+        report=report,
+    )
 
 
 def _device(name: str) -> torch.device:
@@ -101,48 +142,28 @@ def _checkpoint(work: Path, member: str) -> Path:
     return work / f"{member}.pt"
 
 
-def _recipe(member: str, effort: float) -> Recipe:
+def _recipe(member: str, options: TrainOptions) -> Recipe:
     recipe = RECIPES[member]
-    return replace(recipe, cycles=tuple(replace(c, n_windows=round(c.n_windows * effort)) for c in recipe.cycles))
-
-
-def _fit(
-    member: str,
-    corpus: Corpus,
-    windows: Windows,
-    split: Split,
-    work: Path,
-    options: TrainOptions,
-    device: torch.device,
-    report: Callable[[Progress], None],
-) -> Trained:
-    return fit(
-        _recipe(member, options.effort),
-        corpus,
-        windows,
-        split,
-        _checkpoint(work, member),
-        seed=options.seed,
-        device=device,
-        report=report,
-    )
+    rate = GOING_ON if options.start else 1.0
+    cycles = (Cycle(round(cycle.n_windows * options.effort), cycle.peak_rate * rate) for cycle in recipe.cycles)
+    return replace(recipe, cycles=tuple(cycles))
 
 
 def _bundle(
     trained: dict[str, Trained],
-    corpus: Corpus,
-    windows: Windows,
+    heldout: Heldout,
     split: Split,
     out: Path,
     options: TrainOptions,
     device: torch.device,
     reports: Reports,
 ) -> None:
+    corpus = heldout.corpus
     reports.stage("Exporting the members")
     for member, result in trained.items():
         export_member(member, result.network, result.normalisation, out)
     reports.stage("Fitting the combiners on held-out tracks")
-    combined = _combine(trained, corpus, windows, split, options.seed, device)
+    combined = _combine(trained, heldout, options.seed, device)
     for name, fitted in combined.items():
         export_combiner(combiner_of(name), fitted.network, len(COMBINATIONS[name]), out)
     labels = corpus.labels[split.validation]
@@ -164,18 +185,14 @@ def _bundle(
     write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics=metrics)
 
 
-def _combine(
-    trained: dict[str, Trained], corpus: Corpus, windows: Windows, split: Split, seed: int, device: torch.device
-) -> dict[str, Combined]:
-    rows = split.validation
-    scores = {member: _scores(result, member, windows, rows, device) for member, result in trained.items()}
+def _combine(trained: dict[str, Trained], heldout: Heldout, seed: int, device: torch.device) -> dict[str, Combined]:
+    corpus, rows = heldout.corpus, heldout.rows
+    scores = {
+        member: predict_rows(member, on_device(result.network, device), result.normalisation, heldout, device)
+        for member, result in trained.items()
+    }
     folds = assign_folds([corpus.tracks[row] for row in rows], seed)
     return {name: fit_combiner(name, scores, corpus.labels[rows], folds, seed) for name in COMBINATIONS}
-
-
-def _scores(trained: Trained, member: str, windows: Windows, rows: Indices, device: torch.device) -> Float32:
-    source = (WaveformBatches if member == "model3" else LogMelBatches)(windows, trained.normalisation)
-    return predict_rows(on_device(trained.network, device), source, rows, device)
 
 
 def _record(

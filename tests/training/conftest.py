@@ -51,3 +51,13 @@ def corpus(tmp_path_factory):
         labels=labels,
         soft=True,
     )
+
+
+@pytest.fixture(scope="session")
+def pool(corpus, windows):
+    """Half of the windows as a pool of one version: every piece has its window's label, but for a part of its own."""
+    from mtag.training.pool import N_PIECES, Pool
+
+    rows = np.arange(N_WINDOWS // 2)
+    scores = np.repeat(corpus.labels[rows, None], N_PIECES, axis=1) + 0.01 * np.arange(N_PIECES)[:, None]
+    return Pool(windows.waveforms[rows], windows.log_mels[rows], scores.astype(np.float16), len(rows))

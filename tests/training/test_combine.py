@@ -4,7 +4,7 @@ import torch
 
 from mtag.metrics import correlation
 from mtag.training import combine
-from mtag.training.combine import assign_folds, fit_combiner, weighted_mean
+from mtag.training.combine import Regression, assign_folds, bent, fit_combiner, regress
 
 
 def members(n, rng):
@@ -23,19 +23,40 @@ def test_a_combiner_is_better_than_its_members_on_windows_it_never_saw(monkeypat
     result = fit_combiner("1+2", scores, labels, folds, seed=0)
     ours = correlation(labels, result.unseen_scores).mean()
     assert ours > max(correlation(labels, alone).mean() for alone in scores.values())
-    assert sum(result.weights) == pytest.approx(1, abs=1e-5)
+    assert all(0.1 < weight < 0.9 for weight in result.weights)
     assert len(result.losses) == 4
     assert result.losses[result.epochs] == min(result.losses)
 
 
-@pytest.mark.parametrize("weights", [[0.5, 0.5], [0.2, 0.3, 0.5]])
-def test_a_combiner_begins_as_the_weighted_mean_of_its_members(weights):
-    network = weighted_mean(torch.tensor(weights))
-    scores = torch.rand(200, len(weights), 50) ** 3
+@pytest.mark.parametrize("n_members", [2, 3])
+def test_a_combiner_begins_as_the_regression_it_is_built_from(n_members):
+    torch.manual_seed(0)
+    regression = Regression(torch.rand(n_members, 50), torch.randn(50))
+    scores = torch.rand(200, 50 * n_members) ** 3
     with torch.inference_mode():
-        answers = torch.sigmoid(network(scores.flatten(1)))
-    mean = torch.einsum("m,nmt->nt", torch.tensor(weights), scores)
-    assert (answers - mean).abs().max().item() < 0.02
+        logits = regression.network()(scores)
+    torch.testing.assert_close(logits, regression(scores), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_members", [2, 3])
+def test_the_lines_follow_the_logit_where_labels_lie(n_members):
+    scores = torch.linspace(0.01, 0.8, 100)
+    assert (bent(scores, n_members) - torch.logit(scores)).abs().max().item() < 1.1
+
+
+def test_a_tag_that_one_member_hears_better_trusts_it_more():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-2, 1.5, (400, 50)).astype(np.float32)
+    labels = torch.sigmoid(torch.from_numpy(logits))
+    noise = np.ones((2, 1, 50), np.float32)
+    noise[0, :, :25] = noise[1, :, 25:] = 3
+    heard = 1 / (1 + np.exp(-(logits + noise * rng.standard_normal((2, 400, 50)))))
+    inputs = torch.from_numpy(np.concatenate(heard, axis=1).astype(np.float32))
+    weights = regress(inputs, labels, 1e-3).weights
+    assert (weights[1, :25] > weights[0, :25]).all()
+    assert (weights[0, 25:] > weights[1, 25:]).all()
+    pulled = regress(inputs, labels, 1e3).weights
+    assert pulled.std(dim=1).max().item() < 0.01
 
 
 def test_a_tracks_windows_share_a_fold_and_all_folds_are_used():

@@ -1,0 +1,130 @@
+"""A pool of pieces that a teacher has heard, from which training windows are put together.
+
+Musicnn's score of a window is the mean over its nine consecutive pieces of three seconds. So a window spliced from
+pieces of several tracks has an exact label, the mean of theirs, and costs the teacher nothing: the pool is heard once.
+Each training window lies in it as it is and in several augmented versions. Without a teacher every piece has its
+window's own label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mtag.constants import HOP_LENGTH, N_FRAMES, N_MELS, N_TAGS, WINDOW_SAMPLES
+from mtag.corpus import Corpus, Indices
+from mtag.features import log_mel
+from mtag.training.augment import augment
+from mtag.training.cache import FULL_SCALE, Windows
+from mtag.training.teachers import Musicnn
+
+PIECE_SAMPLES = Musicnn.piece_samples
+N_PIECES = WINDOW_SAMPLES // PIECE_SAMPLES  # whole pieces in a window; the teacher hears no others
+# First frame of each piece, and of the rest behind the last whole one.
+FIRST_FRAMES = np.rint(np.arange(N_PIECES + 1) * PIECE_SAMPLES / HOP_LENGTH).astype(int)
+CHUNK = 8  # windows labelled at a time
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Training windows in all their versions, and a score for every piece."""
+
+    waveforms: NDArray[np.int16]  # (n, 465600), `FULL_SCALE` is 1.0
+    log_mels: NDArray[np.float16]  # (n, 128, 592), dB
+    scores: NDArray[np.float16]  # (n, N_PIECES, 50)
+    n_windows: int  # windows of the corpus; rows i, i + n_windows, ... are versions of the same one
+
+
+def load_pool(
+    corpus: Corpus,
+    windows: Windows,
+    train: Indices,
+    folder: Path,
+    *,
+    teacher: Musicnn | None,
+    n_versions: int,
+    seed: int,
+    report: Callable[[int, int], None],
+) -> Pool:
+    """Make the pool of a corpus's training side in `folder`, or go on with what lies there.
+
+    Parameters
+    ----------
+    corpus, windows, train
+        The corpus, its decoded windows, and the rows to take.
+    folder
+        Where the arrays go; 1.1 MB a window and version.
+    teacher
+        Hears every version, on whatever device it is; None leaves only the windows as they are, with their own labels.
+    n_versions
+        Versions of each window, the unchanged one among them.
+    seed
+        Decides the augmentation of each version.
+    report
+        Called with the number of rows done and of all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    n_rows = len(train) * (n_versions if teacher else 1)
+    pool = Pool(
+        _mapped(folder / "waveforms.npy", (n_rows, WINDOW_SAMPLES), np.int16),
+        _mapped(folder / "log_mels.npy", (n_rows, N_MELS, N_FRAMES), np.float16),
+        _mapped(folder / "scores.npy", (n_rows, N_PIECES, N_TAGS), np.float16),
+        len(train),
+    )
+    progress = folder / "rows.txt"
+    done = int(progress.read_text()) if progress.is_file() else 0
+    while done < n_rows:
+        rows = np.arange(done, min(done + CHUNK, n_rows))
+        _fill(pool, rows, corpus, windows, train, teacher, seed)
+        done = int(rows[-1]) + 1
+        progress.write_text(str(done))  # last: rows that are not counted are made again
+        report(done, n_rows)
+    return pool
+
+
+def _mapped(path: Path, shape: tuple[int, ...], kind: type[Number]) -> NDArray[Number]:
+    if path.is_file():
+        found: NDArray[Number] = np.load(path, mmap_mode="r+")
+        if found.shape == shape:
+            return found
+        path.with_name("rows.txt").unlink(missing_ok=True)
+    return np.lib.format.open_memmap(path, "w+", kind, shape)
+
+
+def _fill(
+    pool: Pool,
+    rows: Indices,
+    corpus: Corpus,
+    windows: Windows,
+    train: Indices,
+    teacher: Musicnn | None,
+    seed: int,
+) -> None:
+    samples = np.stack([_version(int(row), windows, train, seed) for row in rows])
+    pool.waveforms[rows] = np.rint(np.clip(samples, -1, 1) * FULL_SCALE)
+    pool.log_mels[rows] = log_mel(samples)
+    pool.scores[rows] = _labels(samples, teacher) if teacher else corpus.labels[train[rows], None]
+
+
+def _version(row: int, windows: Windows, train: Indices, seed: int) -> NDArray[np.float32]:
+    version, i = divmod(row, len(train))
+    rng = np.random.default_rng([seed, version, i])
+    window, other = (windows.waveforms[train[k]] / np.float32(FULL_SCALE) for k in (i, rng.integers(len(train))))
+    return augment(window, other, rng) if version else window
+
+
+def _labels(samples: NDArray[np.float32], teacher: Musicnn) -> NDArray[np.float32]:
+    """The teacher's score of each piece: (n, 465600) to (n, N_PIECES, 50)."""
+    pieces = torch.from_numpy(samples[:, : N_PIECES * PIECE_SAMPLES]).reshape(-1, PIECE_SAMPLES)
+    with torch.inference_mode():
+        scores = teacher(pieces.to(teacher.spec.window.device))
+    labels: NDArray[np.float32] = scores.cpu().numpy().reshape(len(samples), N_PIECES, N_TAGS)
+    return labels
