@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mtag.audio import WindowReader
 from mtag.corpus import Corpus, Indices
-from mtag.ensemble import COMBINATIONS, MEMBERS, Ensemble
+from mtag.ensemble import COMBINATIONS, MEMBERS, Bundle, Ensemble
 from mtag.errors import CorpusError, FileError
 from mtag.features import log_mel
-from mtag.metrics import correlation, pr_auc, roc_auc, top_decile
+from mtag.metrics import correlation, pr_auc, precision_recall, roc_auc, top_decile
 
 Float32 = NDArray[np.float32]
 
@@ -23,6 +23,9 @@ Float32 = NDArray[np.float32]
 PAPER_ROC_AUC = {
     "1": 0.857, "2": 0.891, "3": 0.783, "1+2": 0.894, "1+3": 0.883, "2+3": 0.905, "1+2+3": 0.910,
 }  # fmt: skip
+
+
+PER_TAG = ("roc_auc", "pr_auc", "correlation", "precision", "recall")  # fields of a row with a figure for each tag
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Row:
     correlation: tuple[float, ...] | None  # with soft labels only
     roc_auc_micro: float  # all (window, tag) pairs ranked together
     pr_auc_micro: float
+    precision: tuple[float, ...] | None = None  # at the bundle's thresholds, of combinations; NaN where never given
+    recall: tuple[float, ...] | None = None  # likewise; NaN for a tag that no window carries
 
     @property
     def summary(self) -> dict[str, float]:
@@ -43,6 +48,18 @@ class Row:
         if self.correlation is not None:
             means["correlation"] = float(np.nanmean(self.correlation))
         return means | {"roc_auc_micro": self.roc_auc_micro, "pr_auc_micro": self.pr_auc_micro}
+
+    def per_tag(self, tags: tuple[str, ...], *names: str) -> dict[str, dict[str, float | None]]:
+        """Some of the figures by tag, those that there are; None for NaN."""
+        columns = {name: values for name in names if (values := getattr(self, name)) is not None}
+        return {
+            tag: {name: None if np.isnan(values[i]) else values[i] for name, values in columns.items()}
+            for i, tag in enumerate(tags)
+        }
+
+    def at_thresholds(self, tags: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
+        """Precision and recall by tag."""
+        return self.per_tag(tags, "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON document."""
-        rows = [asdict(row) | row.summary | {"per_tag": _per_tag(row, self.tags)} for row in self.rows]
+        rows = [asdict(row) | row.summary | {"per_tag": row.per_tag(self.tags, *PER_TAG)} for row in self.rows]
         for row in rows:
             row["paper_roc_auc"] = PAPER_ROC_AUC[row["name"]]
         return {
@@ -68,15 +85,6 @@ class Evaluation:
             "rows": rows,
             "skipped": list(self.skipped),
         }
-
-
-def _per_tag(row: Row, tags: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
-    columns = {"roc_auc": row.roc_auc, "pr_auc": row.pr_auc, "correlation": row.correlation}
-    present = {name: values for name, values in columns.items() if values is not None}
-    return {
-        tag: {name: None if np.isnan(values[i]) else values[i] for name, values in present.items()}
-        for i, tag in enumerate(tags)
-    }
 
 
 def _member_scores(
@@ -138,7 +146,7 @@ def evaluate(
     labels = corpus.labels[heard][:, columns]
     named = {member.removeprefix("model"): scores[member] for member in MEMBERS}
     named |= {combination: ensemble.combine(combination, scores) for combination in COMBINATIONS}
-    table = tuple(_row(name, labels, given, corpus.soft) for name, given in named.items())
+    table = tuple(_row(name, labels, given, corpus.soft, ensemble.bundle) for name, given in named.items())
     return Evaluation(corpus.name, len(heard), corpus.soft, ensemble.tags, table, skipped)
 
 
@@ -150,9 +158,10 @@ def _columns(corpus_tags: tuple[str, ...], bundle_tags: tuple[str, ...]) -> list
     return [corpus_tags.index(tag) for tag in bundle_tags]
 
 
-def _row(name: str, labels: Float32, scores: Float32, soft: bool) -> Row:
+def _row(name: str, labels: Float32, scores: Float32, soft: bool, bundle: Bundle) -> Row:
     truth = top_decile(labels) if soft else labels > 0
     pooled = truth.reshape(-1, 1), scores.reshape(-1, 1)
+    precision, recall = _at_thresholds(name, labels, scores, soft, bundle) if name in COMBINATIONS else (None, None)
     return Row(
         name=name,
         roc_auc=tuple(map(float, roc_auc(truth, scores))),
@@ -160,4 +169,17 @@ def _row(name: str, labels: Float32, scores: Float32, soft: bool) -> Row:
         correlation=tuple(map(float, correlation(labels, scores))) if soft else None,
         roc_auc_micro=float(roc_auc(*pooled)[0]),
         pr_auc_micro=float(pr_auc(*pooled)[0]),
+        precision=precision,
+        recall=recall,
     )
+
+
+def _at_thresholds(
+    name: str, labels: Float32, scores: Float32, soft: bool, bundle: Bundle
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Precision and recall of each tag where its score reaches the bundle's threshold."""
+    stored = bundle.thresholds(name)
+    given = scores >= [stored[tag] for tag in bundle.tags]
+    present = labels >= bundle.manifest["thresholds"]["present"] if soft else labels > 0
+    precision, recall = precision_recall(present, given)
+    return tuple(map(float, precision)), tuple(map(float, recall))

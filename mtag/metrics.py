@@ -59,6 +59,25 @@ def _average_precision(truth: Truth, scores: Scores) -> float:
     return float(np.sum(precision * np.diff(hits, prepend=0)) / truth.sum())
 
 
+def precision_recall(truth: Truth, given: Truth) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision and recall of tags that were given or not.
+
+    Parameters
+    ----------
+    truth, given
+        (n, n_tags) bool.
+
+    Returns
+    -------
+    (n_tags,) float64 each, in [0, 1]; precision is NaN for a tag that was never given, recall for one that no window
+    carries.
+    """
+    validate(truth, given.astype(np.float64))
+    n_right = (truth & given).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return n_right / given.sum(axis=0), n_right / truth.sum(axis=0)
+
+
 def correlation(labels: Scores, scores: Scores) -> NDArray[np.float64]:
     """Pearson correlation of soft labels and scores, tag by tag: (n, n_tags) twice to (n_tags,) float64."""
     a = labels - labels.mean(axis=0)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtag.metrics import correlation, pr_auc, roc_auc, top_decile
+from mtag.metrics import correlation, pr_auc, precision_recall, roc_auc, top_decile
 
 
 def test_roc_auc_counts_rightly_ordered_pairs_and_ties_as_half():
@@ -58,3 +58,11 @@ def test_the_top_decile_is_the_best_tenth_of_each_tag():
     assert truth.sum(axis=0).tolist() == [4, 4]
     assert truth[-4:, 0].all()
     assert truth[:4, 1].all()
+
+
+def test_precision_and_recall_count_what_was_given_rightly():
+    truth = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 0], [0, 0, 0]], bool)
+    given = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]], bool)
+    precision, recall = precision_recall(truth, given)
+    np.testing.assert_allclose(precision, [1 / 3, 0, np.nan])
+    np.testing.assert_allclose(recall, [1 / 2, np.nan, 0])

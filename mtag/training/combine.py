@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mtag.ensemble import COMBINATIONS
+from mtag.errors import CorpusError
 from mtag.training.networks import Combiner
 
 Float32 = NDArray[np.float32]
@@ -67,19 +68,27 @@ def fit_combiner(
         (n,) fold number of each held-out window; a track's windows share one.
     seed
         Makes the result repeatable.
+
+    Raises
+    ------
+    CorpusError
+        All windows are of one fold, so that none could be judged by a combiner that was fitted on others.
     """
     members = COMBINATIONS[combination]
     torch.manual_seed(seed)
     inputs = torch.from_numpy(np.concatenate([heldout[member] for member in members], axis=1))
     targets = torch.from_numpy(labels)
-    outside = [torch.from_numpy(folds != fold) for fold in range(N_FOLDS)]
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        raise CorpusError("the validation side holds a single track: combiners need at least two")
+    outside = [torch.from_numpy(folds != fold) for fold in numbers]
     shrinkage = _choose_shrinkage(inputs, targets, outside)
     outcomes = [_fit(inputs, targets, known, shrinkage, EPOCHS) for known in outside]
-    sizes = np.bincount(folds, minlength=N_FOLDS)
+    sizes = np.bincount(folds)[numbers]
     losses = np.average([outcome.losses for outcome in outcomes], axis=0, weights=sizes)
     epochs = int(np.argmin(losses))
     unseen = np.empty_like(labels)
-    for fold, outcome in enumerate(outcomes):
+    for fold, outcome in zip(numbers, outcomes, strict=True):
         unseen[folds == fold] = outcome.scores[epochs]
     everything = torch.ones(len(labels), dtype=torch.bool)
     final = _fit(inputs, targets, everything, shrinkage, epochs)

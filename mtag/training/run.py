@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from mtag.corpus import Corpus, Split, read_corpus, split_corpus
+from mtag.corpus import Corpus, Indices, Split, read_corpus, split_corpus
 from mtag.ensemble import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle, load_ensemble
 from mtag.errors import CorpusError, DeviceError
 from mtag.evaluate import evaluate
@@ -84,7 +86,9 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     corpus = read_corpus(folder)
     split = split_corpus(corpus, options.seed)
     windows = load_windows(corpus, work / "cache", reports.windows)
-    pool = _pool(corpus, windows, split, work, options, device, reports.labelling)
+    teacher = _teacher(options.teacher, device)
+    source = _Source(corpus, windows, teacher, work, options.seed, reports.labelling)
+    pool = source.pool("pool", split.train)
     heldout = Heldout(corpus, windows, split.validation)
     starts = load_members(load_bundle(options.start)) if options.start else {}
 
@@ -104,32 +108,43 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
         fit_member(member)
     if not all(_checkpoint(work, member).exists() for member in MEMBERS):
         return False
-    _bundle({member: fit_member(member) for member in MEMBERS}, heldout, split, out, options, device, reports)
+    trained = {member: fit_member(member) for member in MEMBERS}
+    _bundle(trained, source.pool("heldout", split.validation), heldout, split, out, options, device, reports)
     return True
 
 
-def _pool(
-    corpus: Corpus,
-    windows: Windows,
-    split: Split,
-    work: Path,
-    options: TrainOptions,
-    device: torch.device,
-    report: Callable[[int, int], None],
-) -> Pool:
-    teacher = load_teacher(options.teacher) if options.teacher else None
-    if not isinstance(teacher, Musicnn | None):
-        raise CorpusError(f"{options.teacher} is no Musicnn: only that one hears windows piece by piece")
-    return load_pool(
-        corpus,
-        windows,
-        split.train,
-        work / "pool",
-        teacher=teacher.to(device) if teacher else None,
-        n_versions=N_VERSIONS,
-        seed=options.seed,
-        report=report,
-    )
+@dataclass(frozen=True)
+class _Source:
+    """Where pools come from."""
+
+    corpus: Corpus
+    windows: Windows
+    teacher: Musicnn | None
+    work: Path
+    seed: int
+    report: Callable[[int, int], None]
+
+    def pool(self, name: str, rows: Indices) -> Pool:
+        """Some of the corpus's windows in all versions, kept in the folder of that name."""
+        return load_pool(
+            self.corpus,
+            self.windows,
+            rows,
+            self.work / name,
+            teacher=self.teacher,
+            n_versions=N_VERSIONS,
+            seed=self.seed,
+            report=self.report,
+        )
+
+
+def _teacher(path: Path | None, device: torch.device) -> Musicnn | None:
+    if path is None:
+        return None
+    teacher = load_teacher(path)
+    if not isinstance(teacher, Musicnn):
+        raise CorpusError(f"{path} is no Musicnn: only that one hears windows piece by piece")
+    return teacher.to(device)
 
 
 def _device(name: str) -> torch.device:
@@ -151,6 +166,7 @@ def _recipe(member: str, options: TrainOptions) -> Recipe:
 
 def _bundle(
     trained: dict[str, Trained],
+    unseen: Pool,
     heldout: Heldout,
     split: Split,
     out: Path,
@@ -163,18 +179,10 @@ def _bundle(
     for member, result in trained.items():
         export_member(member, result.network, result.normalisation, out)
     reports.stage("Fitting the combiners on held-out tracks")
-    combined = _combine(trained, heldout, options.seed, device)
+    combined = _combine(trained, unseen, heldout, options.seed, device)
     for name, fitted in combined.items():
         export_combiner(combiner_of(name), fitted.network, len(COMBINATIONS[name]), out)
-    labels = corpus.labels[split.validation]
-    thresholds = {
-        "precision": PRECISION,
-        "present": PRESENT if corpus.soft else None,
-        "scores": {
-            name: dict(zip(corpus.tags, choose_thresholds(fitted.unseen_scores, labels, corpus.soft), strict=True))
-            for name, fitted in combined.items()
-        },
-    }
+    thresholds = _thresholds(combined, corpus, split)
     record = _record(trained, combined, corpus, split, options, device)
     write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics={})
     reports.stage("Measuring the bundle on the test tracks")
@@ -182,17 +190,37 @@ def _bundle(
     jobs = torch.get_num_threads()
     evaluation = evaluate(corpus, split.test, ensemble, jobs=jobs, report=reports.evaluation)
     metrics = {"test": evaluation.to_json()}
+    thresholds["measured"] = {row.name: row.at_thresholds(corpus.tags) for row in evaluation.rows if row.precision}
     write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics=metrics)
 
 
-def _combine(trained: dict[str, Trained], heldout: Heldout, seed: int, device: torch.device) -> dict[str, Combined]:
-    corpus, rows = heldout.corpus, heldout.rows
+def _combine(
+    trained: dict[str, Trained], unseen: Pool, heldout: Heldout, seed: int, device: torch.device
+) -> dict[str, Combined]:
+    """Fit the combiners on the validation tracks in all their versions; the unchanged windows come first."""
+    versions = replace(heldout, windows=Windows(unseen.waveforms, unseen.log_mels), rows=np.arange(len(unseen.scores)))
     scores = {
-        member: predict_rows(member, on_device(result.network, device), result.normalisation, heldout, device)
+        member: predict_rows(member, on_device(result.network, device), result.normalisation, versions, device)
         for member, result in trained.items()
     }
-    folds = assign_folds([corpus.tracks[row] for row in rows], seed)
-    return {name: fit_combiner(name, scores, corpus.labels[rows], folds, seed) for name in COMBINATIONS}
+    labels = unseen.scores.mean(axis=1, dtype=np.float32)
+    tracks = [heldout.corpus.tracks[row] for row in heldout.rows]
+    folds = np.tile(assign_folds(tracks, seed), len(labels) // len(tracks))
+    return {name: fit_combiner(name, scores, labels, folds, seed) for name in COMBINATIONS}
+
+
+def _thresholds(combined: dict[str, Combined], corpus: Corpus, split: Split) -> dict[str, Any]:
+    """The scores from which tags are believed, chosen on the unchanged validation windows."""
+    labels = corpus.labels[split.validation]
+    chosen = {
+        name: choose_thresholds(fitted.unseen_scores[: len(labels)], labels, corpus.soft)
+        for name, fitted in combined.items()
+    }
+    return {
+        "precision": PRECISION,
+        "present": PRESENT if corpus.soft else None,
+        "scores": {name: dict(zip(corpus.tags, scores, strict=True)) for name, scores in chosen.items()},
+    }
 
 
 def _record(
@@ -213,14 +241,22 @@ def _record(
         "device": device.type,
         "torch": torch.__version__,
         "commit": _commit(),
+        "teacher": options.teacher and {"name": options.teacher.name, "sha256": _sha256(options.teacher)},
+        "start": options.start and load_bundle(options.start).fingerprint(),
+        "versions": N_VERSIONS if options.teacher else 1,
         "members": {
             member: result.record | {"normalisation": asdict(result.normalisation)}
             for member, result in trained.items()
         },
         "combiners": {
-            name: {"weights": r.weights, "epochs": r.epochs, "losses": r.losses} for name, r in combined.items()
+            name: {"weights": r.weights, "shrinkage": r.shrinkage, "epochs": r.epochs, "losses": r.losses}
+            for name, r in combined.items()
         },
     }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _commit() -> str | None:

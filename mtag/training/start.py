@@ -20,10 +20,11 @@ def load_members(bundle: Bundle) -> dict[str, Trained]:
     WeightsError
         A network is missing or damaged, or is not of the paper's shape.
     """
-    return {member: _load(bundle, member) for member in MEMBERS}
+    return {member: load_member(bundle, member) for member in MEMBERS}
 
 
-def _load(bundle: Bundle, member: str) -> Trained:
+def load_member(bundle: Bundle, member: str) -> Trained:
+    """Rebuild one of them."""
     import onnx
     from onnx import numpy_helper
 
@@ -41,4 +42,4 @@ def _load(bundle: Bundle, member: str) -> Trained:
         normalisation = Normalisation(**record["normalisation"])
     except (RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{bundle.folder}: {member} is not one that mtag train has made ({error})") from error
-    return Trained(network.eval(), normalisation, {"bundle": bundle.fingerprint()})
+    return Trained(network.eval(), normalisation, record)

@@ -1,11 +1,14 @@
+import hashlib
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 
 from mtag.constants import WINDOW_SAMPLES
+from mtag.ensemble import Bundle
 from mtag.errors import WeightsError
-from mtag.training import export
+from mtag.training import export, start
 from mtag.training.batches import Normalisation
 from mtag.training.export import export_combiner, export_member
 from mtag.training.networks import Combiner, Model1, Model3
@@ -39,3 +42,20 @@ def test_an_export_that_differs_from_torch_is_refused_and_leaves_no_bundle(tmp_p
     with pytest.raises(WeightsError, match="differs from the trained network"):
         export_combiner("combiner_12", Combiner(2).eval(), 2, tmp_path)
     assert not (tmp_path / "combiner_12.onnx").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_exported_member_becomes_the_same_network_again(tmp_path):
+    network = Model1()
+    network(torch.randn(2, 128, 592))  # the norms' statistics become ones of their own
+    network.eval()
+    content = export_member("model1", network, Normalisation(-20.0, 15.0), tmp_path).read_bytes()
+    record = {"members": {"model1": {"normalisation": {"mean": -20.0, "std": 15.0}}}}
+    files = {"model1": {"name": "model1.onnx", "sha256": hashlib.sha256(content).hexdigest()}}
+    bundle = Bundle(tmp_path, {"files": files, "training": record})
+    again = start.load_member(bundle, "model1")
+    assert again.normalisation == Normalisation(-20.0, 15.0)
+    for ours, theirs in zip(again.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    with pytest.raises(WeightsError, match="model2"):
+        start.load_member(Bundle(tmp_path, {"files": {"model2": files["model1"]}, "training": record}), "model2")

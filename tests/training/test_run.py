@@ -42,6 +42,7 @@ def reports():
     return Reports(told, told, told, told, told)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_run_leaves_a_bundle_that_loads_and_says_how_it_came_to_be(clips, tmp_path, reports, monkeypatch):
     monkeypatch.setattr(combine, "EPOCHS", 1)
     first = TrainOptions(members=("model1", "model3"), effort=SMALLEST, device="cpu")
