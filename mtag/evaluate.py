@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,9 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON document."""
-        rows = [asdict(row) | row.summary | {"per_tag": row.per_tag(self.tags, *PER_TAG)} for row in self.rows]
+        rows: list[dict[str, Any]] = [
+            {"name": row.name} | row.summary | {"per_tag": row.per_tag(self.tags, *PER_TAG)} for row in self.rows
+        ]
         for row in rows:
             row["paper_roc_auc"] = PAPER_ROC_AUC[row["name"]]
         return {
