@@ -79,3 +79,7 @@ class ConfigError(MtagError):
         self.path = path
         self.key = key
         self.reason = reason
+
+
+class DecoderError(MtagError):
+    """No process that decodes can be started."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import WindowReader
+from mtag.audio import Decoders, WindowReader
 from mtag.corpus import Corpus, Indices
 from mtag.ensemble import COMBINATIONS, MEMBERS, Bundle, Ensemble
 from mtag.errors import CorpusError, FileError
@@ -96,12 +96,12 @@ def _member_scores(
 
     def hear(row: int) -> dict[str, Float32] | FileError:
         try:
-            return _hear(WindowReader(corpus.files[row]), ensemble)
+            return _hear(WindowReader(corpus.files[row], decoders.read_blocks), ensemble)
         except FileError as error:
             return error
 
     heard: list[dict[str, Float32] | FileError] = []
-    with ThreadPoolExecutor(jobs) as pool:
+    with Decoders() as decoders, ThreadPoolExecutor(jobs) as pool:
         for outcome in pool.map(hear, map(int, rows)):
             heard.append(outcome)
             report(len(heard), len(rows))

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
+from mtag.audio import Decoders
 from mtag.catalog import Heard
 from mtag.errors import FailureKind, FileError, MtagError
 from mtag.predict import predict_file
@@ -42,7 +43,8 @@ T = TypeVar("T", bound=Track)
 class Ears:
     """Threads that hear, sharing one ensemble; a context manager.
 
-    Decoding, FFT and inference release the interpreter's lock, so each track needs one thread and no more.
+    A track has one thread, which computes, and one process, which decodes what the thread asks for and then waits:
+    so a job keeps one core busy and no more. FFT and inference release the interpreter's lock.
 
     Parameters
     ----------
@@ -52,11 +54,17 @@ class Ears:
         Tracks heard at once.
     stop
         Once it is set, no further track is begun; those in hand are heard to their end.
+
+    Attributes
+    ----------
+    decoders
+        The processes, for whatever else is to be read from music files.
     """
 
     def __init__(self, load: Callable[[], Ensemble], jobs: int, stop: threading.Event | None = None) -> None:
         self.limit = jobs * LOOK_AHEAD
         self.stop = stop or threading.Event()
+        self.decoders = Decoders()
         self._load = load
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="mtag-ear")
 
@@ -68,10 +76,12 @@ class Ears:
     ) -> None:
         # After an interrupt nobody waits for a long track; otherwise the threads are idle by now.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
+        self.decoders.close()
 
     @cached_property
     def ensemble(self) -> Ensemble:
-        """The models, loaded when first needed."""
+        """The models, loaded when first needed, while the first decoder starts beside them."""
+        self.decoders.prepare()
         return self._load()
 
     def listen(self, path: Path) -> Future[Heard]:
@@ -81,7 +91,7 @@ class Ears:
     def _hear(self, path: Path, ensemble: Ensemble) -> Heard:
         if self.stop.is_set():
             raise StoppedError
-        prediction = predict_file(path, ensemble)
+        prediction = predict_file(path, ensemble, self.decoders.read_blocks)
         return Heard(prediction.scores, prediction.duration, prediction.n_windows)
 
 

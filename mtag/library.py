@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from mtag import tagfile
-from mtag.audio import packet_digest
 from mtag.catalog import Catalog, Failure, Heard, Models
 from mtag.ensemble import FAST, FULL, Bundle, Ensemble, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
@@ -322,6 +321,7 @@ class _Scan:
         path, style = track.path, self.options.style
         if track.stat is None:
             raise ChangedError(path)
+        digest = self.ears.decoders.packet_digest
         return self.recorder.change(
-            path, track.stat, lambda before: tagfile.write(path, wanted, packet_digest, before=before, style=style)
+            path, track.stat, lambda before: tagfile.write(path, wanted, digest, before=before, style=style)
         )

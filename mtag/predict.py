@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import WindowReader
+from mtag.audio import Read, WindowReader, read_blocks
 from mtag.ensemble import Ensemble
 from mtag.features import log_mel
 
@@ -48,15 +48,25 @@ def predict(windows: Float32, ensemble: Ensemble) -> Float32:
     return ensemble.scores(log_mel(windows), windows)
 
 
-def predict_file(path: Path | str, ensemble: Ensemble) -> Prediction:
+def predict_file(path: Path | str, ensemble: Ensemble, read: Read = read_blocks) -> Prediction:
     """Hear one file, a few windows at a time.
+
+    Parameters
+    ----------
+    path
+        The file.
+    ensemble
+        What to hear with.
+    read
+        Gives the file's samples. By default it is decoded in this process, which a hostile file may kill;
+        `Decoders.read_blocks` of `mtag.audio` decodes in another.
 
     Raises
     ------
     FileError
         The file cannot be decoded, or is too short or silent.
     """
-    reader = WindowReader(Path(path))
+    reader = WindowReader(Path(path), read)
     taggram = np.concatenate([predict(batch, ensemble) for batch in _batches(reader, ensemble.batch_size)])
     return Prediction(Path(path), reader.duration, taggram, ensemble.tags)
 

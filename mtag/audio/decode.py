@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -42,7 +42,14 @@ READ_BYTES = 1 << 17  # asked of the file at a time
 SAMPLE_RATES = range(1_000, 6_000_001)  # Hz; any other is a damaged header
 
 
-def read_blocks(path: Path) -> Iterator[Waveform]:
+Progressed = Callable[[], None]
+
+
+def _nobody_asks() -> None:
+    pass
+
+
+def read_blocks(path: Path, progressed: Progressed = _nobody_asks) -> Iterator[Waveform]:
     """Decode a file to 16 kHz mono, block by block.
 
     Packets that cannot be decoded are skipped; samples that are not finite read as zero.
@@ -51,6 +58,8 @@ def read_blocks(path: Path) -> Iterator[Waveform]:
     ----------
     path
         A local file in any of the containers above; its name plays no part.
+    progressed
+        Called whenever more of the file has been read.
 
     Yields
     ------
@@ -61,7 +70,7 @@ def read_blocks(path: Path) -> Iterator[Waveform]:
     FileError
         unsupported, decode or permission.
     """
-    with _opened(path) as (container, stream):
+    with _opened(path, progressed) as (container, stream):
         blocks = to_mono(_decoded(container, stream))
         first = next(blocks, None)
         if first is None:
@@ -70,7 +79,7 @@ def read_blocks(path: Path) -> Iterator[Waveform]:
         yield from blocks
 
 
-def packet_digest(path: Path) -> str:
+def packet_digest(path: Path, progressed: Progressed = _nobody_asks) -> str:
     """Fingerprint the audio of a file without decoding it.
 
     Tags and cover art play no part, so the digest stays the same as long as the audio itself is untouched.
@@ -79,6 +88,8 @@ def packet_digest(path: Path) -> str:
     ----------
     path
         A file in any container that `read_blocks` takes.
+    progressed
+        Called whenever more of the file has been read.
 
     Returns
     -------
@@ -89,7 +100,7 @@ def packet_digest(path: Path) -> str:
     FileError
         unsupported, decode or permission.
     """
-    with _opened(path) as (container, stream):
+    with _opened(path, progressed) as (container, stream):
         codec = stream.codec_context
         digest = hashlib.sha256(f"{codec.name} {codec.sample_rate}".encode())
         for packet in container.demux(stream):
@@ -98,13 +109,13 @@ def packet_digest(path: Path) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer, AudioStream]]:
     """Open a file's audio stream; say in one sentence what goes wrong, then or later."""
     import av
 
     av.logging.set_level(None)
     try:
-        with _open_file(path) as file, _open_container(path, file) as container:
+        with _open_file(path) as file, _open_container(path, Payload(file, progressed)) as container:
             yield container, _audio_stream(path, container)
     except av.FFmpegError as error:
         raise FileError(path, FailureKind.DECODE, f"cannot be read to its end ({error.strerror})") from error
@@ -124,14 +135,12 @@ def _open_file(path: Path) -> FileIO:
     return FileIO(path)
 
 
-def _open_container(path: Path, file: FileIO) -> InputContainer:
+def _open_container(path: Path, payload: Payload) -> InputContainer:
     import av
 
-    payload = Payload(file)
     signature = payload.read(max(map(len, SIGNATURES)) + 8)
     if not signature:
-        holds_tags = file.seek(0, os.SEEK_END) > 0
-        raise FileError(path, FailureKind.DECODE, "holds tags but no audio" if holds_tags else "is empty")
+        raise FileError(path, FailureKind.DECODE, "holds tags but no audio" if payload.holds_tags else "is empty")
     payload.seek(0, os.SEEK_SET)
     whitelist = {"format_whitelist": CONTAINERS}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from functools import reduce
 from io import FileIO
 
@@ -17,8 +18,10 @@ class Payload:
     demuxers take the tags behind the audio for audio.
     """
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: FileIO, progressed: Callable[[], None]) -> None:
         self._file = file
+        self._progressed = progressed  # told of bytes that were never read before
+        self._n_read = 0
         self._start = _end_of_head_tags(file)
         self._size = max(0, _start_of_tail_tags(file) - self._start)
         self._position = 0
@@ -28,6 +31,9 @@ class Payload:
         self._file.seek(self._start + self._position)
         data = self._file.read(min(n_bytes, self._size - self._position)) or b""
         self._position += len(data)
+        if self._position > self._n_read:
+            self._n_read = self._position
+            self._progressed()
         return data
 
     def seek(self, offset: int, whence: int) -> int:
@@ -37,6 +43,11 @@ class Payload:
             return -errno.EINVAL
         self._position = min(target, self._size)
         return self._position
+
+    @property
+    def holds_tags(self) -> bool:
+        """Whether tags were left out at either end."""
+        return self._file.seek(0, os.SEEK_END) > self._size
 
     def tell(self) -> int:
         """Give the offset from the audio's first byte."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from mtag.constants import MIN_REST_SAMPLES, MIN_TRACK_SECONDS, SAMPLE_RATE, SIL
 from mtag.errors import FailureKind, FileError
 
 Waveform = NDArray[np.float32]
+Read = Callable[[Path], Iterable[Waveform]]
 
 
 def slice_windows(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
@@ -44,6 +45,13 @@ class WindowReader:
 
     Yields (465600,) float32 windows of 16 kHz mono; those quieter than -60 dBFS (RMS) are left out.
 
+    Parameters
+    ----------
+    path
+        The file.
+    read
+        Gives its samples; by default they are decoded in this process.
+
     Attributes
     ----------
     path
@@ -52,8 +60,9 @@ class WindowReader:
         Seconds of audio decoded so far; the track's length once the iteration has ended.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Read = read_blocks) -> None:
         self.path = path
+        self._read = read
         self.duration = 0.0
 
     def __iter__(self) -> Iterator[Waveform]:
@@ -78,7 +87,7 @@ class WindowReader:
 
     def _timed_blocks(self) -> Iterator[Waveform]:
         n_samples = 0
-        for block in read_blocks(self.path):
+        for block in self._read(self.path):
             n_samples += block.size
             self.duration = n_samples / SAMPLE_RATE
             yield block

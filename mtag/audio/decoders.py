@@ -1,0 +1,134 @@
+"""Decoding in processes of its own, so that a file that kills or hangs a decoder costs that file alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from mtag.audio.decode import Waveform
+from mtag.audio.process import DiedError, Process, Watchdog
+from mtag.audio.wire import Job, Task
+from mtag.errors import FailureKind, FileError
+
+WORKER = "mtag.audio.worker"  # the module that runs in a process
+PATIENCE_SECONDS = 30.0  # without a sign of life, before a process is ended
+TASKS_A_PROCESS = 500  # then a fresh one takes over, and whatever the old one has leaked is gone
+
+
+class Decoders:
+    """Processes that decode: as many as threads ask at once. A context manager, safe to share between threads.
+
+    A process serves one file after another. One that dies costs the file that it was reading, and only if a fresh
+    process dies of that file too; one that gives no sign of life is ended. All end with this object, or with the
+    process that owns it, however that ends.
+
+    Parameters
+    ----------
+    worker
+        Another module than the usual one.
+    patience
+        Seconds without a sign of life.
+    """
+
+    def __init__(self, worker: str | None = None, patience: float | None = None) -> None:
+        self._worker = worker or WORKER
+        self._patience = patience or PATIENCE_SECONDS
+        self._watchdog = Watchdog(self._patience)
+        self._lock = threading.Lock()
+        self._idle: list[Process] = []
+        self._all: set[Process] = set()
+        self._closed = False
+
+    def __enter__(self) -> Decoders:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes, those at work too."""
+        with self._lock:
+            self._closed = True
+            processes = list(self._all)
+            self._all.clear()
+            self._idle.clear()
+        self._watchdog.stop()
+        for process in processes:
+            process.end()
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """Those that there are, idle or at work."""
+        with self._lock:
+            return tuple(self._all)
+
+    def prepare(self) -> None:
+        """Start a process ahead of its first task, unless there is one."""
+        if not self._all:
+            self._give_back(self._start())
+
+    def read_blocks(self, path: Path) -> Iterator[Waveform]:
+        """As `mtag.audio.read_blocks`, in another process.
+
+        Raises
+        ------
+        FileError
+            As there, and crash: the file has killed or stalled its decoder.
+        DecoderError
+            No process can be started.
+        """
+        for content in self._answers(Task.of(Job.BLOCKS, path), path):
+            yield np.frombuffer(content, np.float32)
+
+    def packet_digest(self, path: Path) -> str:
+        """As `mtag.audio.packet_digest`, in another process; raises as `read_blocks`."""
+        return b"".join(self._answers(Task.of(Job.DIGEST, path), path)).decode()
+
+    def _answers(self, task: Task, path: Path) -> Iterator[bytearray]:
+        """What a task gives. Where a used process dies, a former file may be to blame: a fresh one tries again."""
+        n_given = 0
+        while True:
+            process = self._take()
+            try:
+                for number, content in enumerate(process.run(task, path)):
+                    if number >= n_given:  # the second time, what was given already is the same
+                        n_given += 1
+                        yield content
+                return
+            except DiedError as death:
+                if process.is_stalled:
+                    reason = f"{death}: no sign of life for {self._patience:g} s"
+                    raise FileError(path, FailureKind.CRASH, reason) from death
+                if process.n_tasks == 1 or self._closed:
+                    raise FileError(path, FailureKind.CRASH, str(death)) from death
+            finally:
+                self._give_back(process)
+
+    def _take(self) -> Process:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._start()
+
+    def _start(self) -> Process:
+        process = Process(self._worker)
+        with self._lock:
+            self._all.add(process)
+        self._watchdog.add(process)
+        return process
+
+    def _give_back(self, process: Process) -> None:
+        """Keep a process for the next task, or end it: in the middle of a task it is of no use any more."""
+        with self._lock:
+            if process.is_free and process.n_tasks < TASKS_A_PROCESS and not self._closed:
+                self._idle.append(process)
+                return
+            self._all.discard(process)
+        self._watchdog.discard(process)
+        process.end()
