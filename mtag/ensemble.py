@@ -89,6 +89,13 @@ class Bundle:
         stored = self.manifest["thresholds"]["scores"][combination]
         return {tag: float("inf") if value is None else float(value) for tag, value in stored.items()}
 
+    def measured(self, combination: str = FULL) -> Mapping[str, Mapping[str, float]]:
+        """Precision and recall of each tag at its threshold, as far as they were measured."""
+        figures: Mapping[str, Mapping[str, float]] = (
+            self.manifest["thresholds"].get("measured", {}).get(combination, {})
+        )
+        return figures
+
     def fingerprint(self, combination: str = FULL) -> str:
         """Identifies the networks behind stored scores: changes with any file that takes part."""
         names = [*COMBINATIONS[combination], combiner_of(combination)]

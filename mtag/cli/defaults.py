@@ -1,7 +1,8 @@
 """Options in the configuration: which there are, whether a value can be, and what a command gets.
 
 A table with a command's name, `[scan]`, holds defaults for its options, under their long names; `[defaults]` holds
-them for every command that has such an option. What stands on the command line counts more than both.
+them for every command that has such an option and can take the value. What stands on the command line counts more than
+both.
 """
 
 from __future__ import annotations
@@ -70,18 +71,24 @@ def _option(name: str, hint: Any, default: Any) -> Option | None:  # noqa: ANN40
         annotated = next(kind for kind in get_args(annotated) if kind is not type(None))
     many = get_origin(annotated) is list
     kind = get_args(annotated)[0] if many else annotated
-    return Option(key, name, kind, many, info.min, info.max, default, info.help)
+    return Option(
+        key, name, kind, many, info.min, info.max, None if default is inspect.Parameter.empty else default, info.help
+    )
 
 
 def settings_of(function: Function, name: str, config: Config) -> Iterator[Setting]:
     """Every option of a command with its effective default."""
     tables = [table for table in (name, SHARED) if table in config.options]
     for key, option in options_of(function).items():
-        table = next((table for table in tables if key in config.options[table]), None)
+        table = next((table for table in tables if _can_take(config.options[table], key, option)), None)
         if table is None:
             yield Setting(option, option.default, None)
         else:
             yield Setting(option, _resolved(config.options[table][key], option, config), table)
+
+
+def _can_take(values: Mapping[str, Any], key: str, option: Option) -> bool:
+    return key in values and _fault(values[key], option) is None
 
 
 def default_map(function: Function, name: str, config: Config) -> dict[str, Any]:
@@ -116,7 +123,8 @@ def _reason_against(key: str, value: Any, known: Mapping[str, list[Option]], con
     """Why a table cannot say this, None if it can."""
     if key not in known:
         return f"there is no such option{nearest(key, known)}"
-    reason = next(filter(None, (_fault(value, option) for option in known[key])), None)
+    faults = [_fault(value, option) for option in known[key]]
+    reason = None if None in faults else faults[0]
     if reason is None and key == PLAYER and value not in config.known_players:
         return f'no player is called "{value}"{nearest(value, config.known_players)}'
     return reason

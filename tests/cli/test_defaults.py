@@ -93,6 +93,18 @@ def test_what_cannot_be_is_named_with_file_and_key(text, complaint):
     assert str(caught.value).startswith(f"{HERE}: {complaint}")
 
 
+def test_a_shared_value_holds_for_the_commands_that_can_take_it():
+    def sand(coats: Annotated[int, typer.Option("--coats", max=3)] = 1) -> None:
+        """Sand walls."""
+
+    config = parsed("[defaults]\ncoats = 9")
+    check_options(config, {"sand": sand, "paint": paint})
+    assert default_map(paint, "paint", config) == {"coats": 9}
+    assert default_map(sand, "sand", config) == {}
+    with pytest.raises(ConfigError, match="coats: has to be a whole number, at most 3"):
+        check_options(parsed("[defaults]\ncoats = 10"), {"sand": sand, "paint": paint})
+
+
 @pytest.mark.parametrize("name", SETTABLE)
 def test_every_option_of_every_command_can_stand_in_the_configuration_under_its_own_name(name):
     declared = [p for p in load_command(name).params if p.param_type_name == "option" and p.name != "help"]
