@@ -1,7 +1,8 @@
 """A file changed so that a kill at any instant leaves the old file or the new one, never a mixture.
 
-The new file is built beside the old one, compared with it, synced, and renamed over it. What lies outside the
-patches is copied as it is, so this module needs to know nothing of music.
+The new file is built beside the old one, compared with it, synced, and renamed over it (or, if the file has other
+names that are to change with it, copied over it: `inplace`). What lies outside the patches is copied as it is, so this
+module needs to know nothing of music.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from mtag import inplace
 from mtag.errors import FailureKind, FileError
 
 CHUNK_BYTES = 1 << 20  # read and written at a time; longer stretches are left to the system to copy
 NAME_BYTES = 255  # the longest name that file systems take
 FICLONE = 0x40049409  # Linux: share all blocks of another file
 LITTER = re.compile(r"\..*\.mtag-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
+BUMP_NS = 2_000_000_000  # enough for file systems that count in steps of two seconds
 LITTER_SECONDS = 24 * 3600.0  # where locks do not work, a copy this old belongs to nobody
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
@@ -130,53 +134,105 @@ def rewrite(
             if not patches:
                 return False
             _refuse_if_guarded(path, before, hardlinks)
-            with _copy_beside(real) as (copy, target):
-                _fill(source, target, patches, before.st_size)
-                _dress(real, copy, before, mtime)
-                os.fsync(target.fileno())
-                check(copy)
+            in_place = before.st_nlink > 1 and hardlinks is HardLinks.INPLACE
+            times = before.st_atime_ns, _mtime_ns(before, mtime)
+            with _copy_beside(path, real) as copy:
+                _fill(source, copy.file, patches, before.st_size)
+                if not in_place:
+                    _dress(real, copy.path, before, times)
+                _sync(copy.file)
+                check(copy.path)
                 source.close()  # Windows renames no file that is open
-                _refuse_if_changed(path, real, before)
-                if os.name == "nt":
-                    target.close()
-                os.replace(copy, real)
-        _sync_folder(real.parent)
+                if in_place:
+                    _overwrite(path, real, copy, before, times)
+                else:
+                    _replace(path, real, copy, before)
     return True
 
 
+def _replace(path: Path, real: Path, copy: _Copy, before: os.stat_result) -> None:
+    """Let the copy take the file's place."""
+    _refuse_if_changed(path, real.stat(), before)
+    if os.name == "nt":
+        copy.file.close()
+    os.replace(copy.path, real)
+    _sync_folder(real.parent)
+
+
+def _overwrite(path: Path, real: Path, copy: _Copy, before: os.stat_result, times: tuple[int, int]) -> None:
+    """Let the file become what the copy is."""
+    _sync_folder(real.parent)  # the copy must still be found there after a power cut
+    try:
+        with real.open("r+b") as target:
+            _refuse_if_changed(path, os.fstat(target.fileno()), before)
+            inplace.overwrite(target, copy.file, before, times)
+    except BaseException as error:
+        copy.is_needed = inplace.is_journal(copy.file)
+        if not copy.is_needed or not isinstance(error, OSError):
+            raise
+        why = error.strerror or error
+        reason = f"could not be overwritten to its end ({why}); the next run mends it from {copy.path.name}"
+        raise FileError(path, explain(path, error).kind, reason) from error
+
+
 def _refuse_if_guarded(path: Path, stat: os.stat_result, hardlinks: HardLinks) -> None:
-    if stat.st_nlink > 1 and hardlinks is not HardLinks.BREAK:
+    if stat.st_nlink > 1 and hardlinks is HardLinks.SKIP:
         raise HardLinkedError(path, stat.st_nlink)
     # A rename would get past the file's own write protection, and root past any.
     if not stat.st_mode & 0o222 or not os.access(path, os.W_OK):
         raise FileError(path, FailureKind.PERMISSION, "is write-protected")
 
 
-def _refuse_if_changed(path: Path, real: Path, before: os.stat_result) -> None:
-    now = real.stat()
+def _refuse_if_changed(path: Path, now: os.stat_result, before: os.stat_result) -> None:
     if _identity(now) != _identity(before):
         raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile and is left as it is")
 
 
 def _identity(stat: os.stat_result) -> tuple[int, ...]:
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+    # The change time tells of a new hard link, and of a writer that puts the modification time back.
+    changed = stat.st_ctime_ns if os.name != "nt" else 0
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, changed
+
+
+@dataclass
+class _Copy:
+    """A new file beside another."""
+
+    path: Path
+    file: BinaryIO
+    is_needed: bool = False  # by the next run, which deletes it then
 
 
 @contextlib.contextmanager
-def _copy_beside(real: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a new file in the same folder; whatever happens, nothing is left of it but what was renamed."""
-    copy = real.with_name(litter_name(real.name))
-    descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    target = os.fdopen(descriptor, "w+b")
+def _copy_beside(path: Path, real: Path) -> Iterator[_Copy]:
+    """Open a new file in the same folder; whatever happens, nothing is left of it but what was renamed or is needed."""
+    copy = _new_copy(path, real)
     try:
-        _lock(target)
-        yield copy, target
+        yield copy
     finally:
         # A full disk fails once more when the buffer is flushed; the first error is the one to tell.
         with contextlib.suppress(OSError):
-            target.close()
-        with contextlib.suppress(FileNotFoundError):
-            copy.unlink()
+            copy.file.close()
+        if not copy.is_needed:
+            with contextlib.suppress(FileNotFoundError):
+                copy.path.unlink()
+
+
+def _new_copy(path: Path, real: Path) -> _Copy:
+    while True:
+        copy = real.with_name(litter_name(real.name))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            file = os.fdopen(os.open(copy, flags, 0o600), "w+b")
+        except OSError as error:
+            if error.errno not in FORBIDDEN:
+                raise
+            reason = f"could not be written: nothing may be added to its folder ({error.strerror})"
+            raise FileError(path, FailureKind.PERMISSION, reason) from error
+        _lock(file, wait=True)
+        if os.fstat(file.fileno()).st_nlink:
+            return _Copy(copy, file)
+        file.close()  # taken for litter by another process in the moment before it was locked
 
 
 def _fill(source: BinaryIO, target: BinaryIO, patches: Sequence[Patch], size: int) -> None:
@@ -239,8 +295,8 @@ def _copy_by_system(source: BinaryIO, target: BinaryIO, start: int, stop: int) -
     return done
 
 
-def _dress(real: Path, copy: Path, stat: os.stat_result, mtime: Mtime) -> None:
-    """Give the copy the original's owner, permissions, attributes, access list and times."""
+def _dress(real: Path, copy: Path, stat: os.stat_result, times: tuple[int, int]) -> None:
+    """Give the copy the original's owner, permissions, attributes and access list, and its times."""
     if sys.platform != "win32":
         for uid, gid in ((stat.st_uid, stat.st_gid), (-1, stat.st_gid)):
             with contextlib.suppress(OSError):
@@ -252,20 +308,36 @@ def _dress(real: Path, copy: Path, stat: os.stat_result, mtime: Mtime) -> None:
 
         access_list_and_attributes = 1 << 0 | 1 << 2  # copyfile(3)'s COPYFILE_ACL | COPYFILE_XATTR
         ctypes.CDLL(None).copyfile(os.fsencode(real), os.fsencode(copy), None, access_list_and_attributes)
-    later = {Mtime.NOW: time.time_ns(), Mtime.KEEP: stat.st_mtime_ns, Mtime.BUMP: stat.st_mtime_ns + 2_000_000_000}
-    os.utime(copy, ns=(stat.st_atime_ns, later[mtime]))
+    os.utime(copy, ns=times)
+
+
+def _mtime_ns(stat: os.stat_result, mtime: Mtime) -> int:
+    if mtime is Mtime.NOW:
+        return time.time_ns()
+    return stat.st_mtime_ns + (BUMP_NS if mtime is Mtime.BUMP else 0)
+
+
+def _sync(file: BinaryIO) -> None:
+    """Have a file's content on the disk."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # fsync leaves it in the drive's cache there
+            fcntl.fcntl(file.fileno(), fcntl.F_FULLFSYNC)
+            return
+    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, on systems where folders can be synced."""
+    """Make names durable, on systems where folders can be synced; one that may be written need not be readable."""
     if sys.platform == "win32":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def litter_name(name: str) -> str:
@@ -284,11 +356,14 @@ def is_litter(name: str) -> bool:
 
 
 def remove_litter(folder: Path) -> int:
-    """Delete copies that killed processes left in a folder, and none that a living one works on.
+    """Clear away what killed processes left in a folder, and nothing that a living one works on.
+
+    A file that was left half-written, which only those with other names can be, is mended first, so this is to be
+    done before the folder's files are read. What may be the only whole copy of a file is never deleted.
 
     Returns
     -------
-    How many were deleted.
+    How many copies were deleted.
 
     Raises
     ------
@@ -302,26 +377,30 @@ def remove_litter(folder: Path) -> int:
 
 def _remove_if_abandoned(copy: Path) -> bool:
     try:
+        if sys.platform == "win32":
+            copy.rename(copy)  # fails where another process has the file open
         with copy.open("r+b") as file:
             if not _lock(file) and time.time() - copy.stat().st_mtime < LITTER_SECONDS:
+                return False
+            if not inplace.finish(copy, file):
                 return False
             if sys.platform != "win32":
                 copy.unlink()
         if sys.platform == "win32":
-            copy.unlink()  # fails where another process has the file open
+            copy.unlink()
     except OSError:
         return False
     return True
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Mark a copy as in use until it is closed; whether nobody else had."""
+def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
+    """Mark a copy as in use until it is closed; whether that was possible, and nobody else had."""
     if sys.platform == "win32":
         return True
     import fcntl
 
     try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         return False
     return True
