@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -252,6 +253,84 @@ def test_a_file_that_another_program_changes_meanwhile_is_left_to_it(file: Path,
         rewrite(file, become(NEW), check)
     assert file.read_bytes() != NEW
     assert list(file.parent.iterdir()) == [file]
+
+
+@POSIX
+def test_a_writer_that_puts_the_time_stamp_back_is_noticed_too(file: Path) -> None:
+    def check(copy: Path) -> None:
+        stat = file.stat()
+        with file.open("r+b") as other:
+            other.write(b"OLD")
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    with pytest.raises(FileError, match="another program"):
+        rewrite(file, become(NEW), check)
+    assert file.read_bytes() == b"OLD content"
+
+
+@POSIX
+def test_a_hard_link_made_meanwhile_is_not_parted(file: Path) -> None:
+    other = file.with_name("other.mp3")
+    with pytest.raises(FileError, match="another program"):
+        rewrite(file, become(NEW), lambda copy: other.hardlink_to(file))
+    assert file.samefile(other)
+    assert file.read_bytes() == OLD
+
+
+@POSIX
+def test_a_folder_that_may_not_be_listed_is_no_failure_once_the_file_is_replaced(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def guarded(path: Path, flags: int, *rest: int) -> int:
+        if Path(path) == file.parent:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr("os.open", guarded)
+    assert rewrite(file, become(NEW), accept)
+    assert file.read_bytes() == NEW
+
+
+def test_a_folder_that_takes_no_new_file_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.open", fail(errno.EACCES))
+    with pytest.raises(FileError, match="nothing may be added to its folder") as caught:
+        rewrite(file, become(NEW), accept)
+    assert caught.value.kind is FailureKind.PERMISSION
+    assert file.read_bytes() == OLD
+
+
+@POSIX
+def test_a_copy_that_is_taken_for_litter_before_it_is_locked_is_begun_anew(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, removed = atomic._lock, []
+
+    def late(copy: BinaryIO, *, wait: bool = False) -> bool:
+        if wait and not removed:
+            removed.append(remove_litter(file.parent))
+        return lock(copy, wait=wait)
+
+    monkeypatch.setattr(atomic, "_lock", late)
+    assert rewrite(file, become(NEW), accept)
+    assert removed == [1]
+    assert file.read_bytes() == NEW
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="only Linux has these functions")
+def test_access_lists_stay(file: Path) -> None:
+    entries = ((0x01, 6, -1), (0x02, 7, 12345), (0x04, 4, -1), (0x10, 7, -1), (0x20, 4, -1))
+    access_list = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(file, "system.posix_acl_access", access_list)
+    except OSError:
+        pytest.skip("this file system keeps no access lists")
+    mode = file.stat().st_mode
+    rewrite(file, become(NEW), accept)
+    assert os.getxattr(file, "system.posix_acl_access") == access_list
+    assert file.stat().st_mode == mode
 
 
 @POSIX

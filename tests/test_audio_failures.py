@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
 import sys
 from io import FileIO
 from pathlib import Path
@@ -274,3 +276,19 @@ def test_the_sound_of_a_film_is_heard(tmp_path):
             container.mux(sound.encode(frame))
         container.mux([*video.encode(None), *sound.encode(None)])
     assert sum(map(len, read_blocks(path))) == pytest.approx(2 * SAMPLE_RATE, abs=2 * 1024)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+def test_sizes_that_a_damaged_header_claims_take_no_memory(tmp_path):
+    path = encode(tmp_path / "claims.wav", tone(0.5))
+    text = b"INFO" + struct.pack("<4sI", b"INAM", 0x60000000) + b"title"
+    path.write_bytes(path.read_bytes() + struct.pack("<4sI", b"LIST", 0xFFFFFFFF) + text)
+    code = (
+        "import resource, sys; from pathlib import Path; from mtag.audio import packet_digest, read_blocks\n"
+        "for act in packet_digest, lambda path: list(read_blocks(path)):\n"
+        "    try: act(Path(sys.argv[1]))\n"
+        "    except Exception as error: print(error, file=sys.stderr)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=True, text=True)
+    assert int(done.stdout) < 500_000  # KB

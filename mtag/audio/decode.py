@@ -7,12 +7,14 @@ cut off beforehand.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +41,7 @@ SIGNATURES = (
     *(b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9"),  # MPEG layer 3, ADTS
 )
 READ_BYTES = 1 << 17  # asked of the file at a time
+MAX_ALLOCATION = 1 << 28  # bytes that FFmpeg may set aside at once: damaged headers claim sizes of gigabytes
 SAMPLE_RATES = range(1_000, 6_000_001)  # Hz; any other is a damaged header
 
 
@@ -114,6 +117,7 @@ def _opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer
     import av
 
     av.logging.set_level(None)
+    _limit_allocations()
     try:
         with _open_file(path) as file, _open_container(path, Payload(file, progressed)) as container:
             yield container, _audio_stream(path, container)
@@ -125,6 +129,15 @@ def _opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer
         raise FileError(path, FailureKind.DECODE, "does not exist") from error
     except OSError as error:
         raise FileError(path, FailureKind.DECODE, f"cannot be read ({error.strerror})") from error
+
+
+@cache
+def _limit_allocations() -> None:
+    """Tell FFmpeg, for which PyAV has no function; where its symbols cannot be found, memory itself is the limit."""
+    import av._core
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(MAX_ALLOCATION))
 
 
 def _open_file(path: Path) -> FileIO:

@@ -157,7 +157,8 @@ def agree(current: Fields, planned: Fields, style: Style = Style()) -> bool:
 def _agree(current: Fields, wanted: tuple[str, ...], field: Field, style: Style) -> bool:
     if style.separator is None or wanted == current.untouched.of(field):  # the user's own values are left unjoined
         return current.of(field) == wanted
-    return current.texts.get(field, current.of(field)) == style.joined(wanted)
+    joined = style.joined(wanted)
+    return current.texts.get(field, style.joined(current.of(field))) == joined
 
 
 def is_ours(comment: str) -> bool:
