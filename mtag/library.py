@@ -175,6 +175,9 @@ class _Scan:
             return _Track(file.path, settled(file))
         try:
             stat = os.stat(file)
+            if stat.st_nlink > 1 and self.options.write:
+                self.recorder.tidy(file)  # only such a file can a kill have left half-written
+                stat = os.stat(file)
         except OSError as error:
             return _Track(file, settled(explain(file, error)))
         known = self._known_result(file, stat)

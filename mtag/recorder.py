@@ -73,7 +73,7 @@ class Recorder:
         before = snapshot(path)
         if not is_same(stat, os.stat(path)):
             raise ChangedError(path, "was changed by another program after it had been looked at")
-        self._tidy(path)
+        self.tidy(path)
         if self.catalog is None:
             return write(before)
         if self.run is None:
@@ -104,8 +104,8 @@ class Recorder:
                     self.catalog.drop_change(change)
             raise
 
-    def _tidy(self, path: Path) -> None:
-        """Clear away what a killed run may have left beside a file that is about to be written."""
+    def tidy(self, path: Path) -> None:
+        """Clear away what a killed run may have left beside a file, and mend what it left half-written."""
         folder = Path(os.path.realpath(path)).parent
         if folder not in self._tidied:
             self._tidied.add(folder)

@@ -116,9 +116,9 @@ def dying(write: Callable[..., None], after: int) -> Callable[..., None]:
     return transfer
 
 
-def half_written(folder: Path, old: bytes, new: bytes, n_blocks: int) -> tuple[Path, Path]:
-    """A file that a process was killed over, and the journal beside it."""
-    path, copy = folder / "song.mp3", folder / litter_name("song.mp3")
+def half_written(path: Path, old: bytes, new: bytes, n_blocks: int) -> tuple[Path, Path]:
+    """Leave a file as a process does that is killed over it; gives it and the journal beside it."""
+    copy = path.with_name(litter_name(path.name))
     path.write_bytes(old)
     copy.write_bytes(new)
     with path.open("r+b") as target, copy.open("r+b") as file, pytest.MonkeyPatch.context() as patch:
@@ -145,7 +145,7 @@ def test_wherever_a_kill_comes_the_next_run_finds_or_makes_a_whole_file(
     tmp_path_factory: pytest.TempPathFactory, old: bytes, new: bytes, n_blocks: int
 ) -> None:
     with small_blocks():
-        path, _ = half_written(tmp_path_factory.mktemp("killed"), old, new, n_blocks)
+        path, _ = half_written(tmp_path_factory.mktemp("killed") / "song.mp3", old, new, n_blocks)
         inode, untouched = path.stat().st_ino, path.read_bytes() == old
         assert remove_litter(path.parent) == 1
     assert path.read_bytes() == (old if untouched else new)
@@ -167,7 +167,7 @@ def test_a_file_that_somebody_else_has_changed_is_never_overwritten(
     theirs = b"\xfa\xce\xfa\xce" + theirs
     assume(theirs[:4] not in (old[:4], new[:4]))
     with small_blocks():
-        path, copy = half_written(tmp_path_factory.mktemp("changed"), old, new, n_blocks)
+        path, copy = half_written(tmp_path_factory.mktemp("changed") / "song.mp3", old, new, n_blocks)
         path.write_bytes(theirs)
         assert remove_litter(path.parent) == 0
     assert path.read_bytes() == theirs
@@ -175,28 +175,28 @@ def test_a_file_that_somebody_else_has_changed_is_never_overwritten(
 
 
 def test_what_somebody_adds_to_a_file_before_it_was_touched_stays(tmp_path: Path) -> None:
-    path, _ = half_written(tmp_path, OLD, NEW, 0)
+    path, _ = half_written(tmp_path / "song.mp3", OLD, NEW, 0)
     path.write_bytes(OLD + b"TAG" + bytes(125))
     assert remove_litter(tmp_path) == 1
     assert path.read_bytes() == OLD + b"TAG" + bytes(125)
 
 
 def test_a_half_written_file_is_found_under_another_name_of_its_folder(tmp_path: Path) -> None:
-    path, _ = half_written(tmp_path, OLD, NEW, 2)
+    path, _ = half_written(tmp_path / "song.mp3", OLD, NEW, 2)
     renamed = path.rename(tmp_path / "renamed.mp3")
     assert remove_litter(tmp_path) == 1
     assert renamed.read_bytes() == NEW
 
 
 def test_a_journal_whose_file_is_gone_is_kept(tmp_path: Path) -> None:
-    path, copy = half_written(tmp_path, OLD, NEW, 2)
+    path, copy = half_written(tmp_path / "song.mp3", OLD, NEW, 2)
     path.unlink()
     assert remove_litter(tmp_path) == 0
     assert copy.read_bytes().startswith(NEW)
 
 
 def test_a_journal_that_was_cut_off_is_litter(tmp_path: Path) -> None:
-    path, copy = half_written(tmp_path, OLD, NEW, 0)
+    path, copy = half_written(tmp_path / "song.mp3", OLD, NEW, 0)
     copy.write_bytes(copy.read_bytes()[:-9])
     assert remove_litter(tmp_path) == 1
     assert path.read_bytes() == OLD

@@ -22,6 +22,7 @@ from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, o
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
 from mtag.vocabulary import Kind
 from tests.encoding import encode, noise, tone
+from tests.test_inplace import half_written
 from tests.tiny_bundle import HEARD, TAGS, scores_of, write_tiny_bundle
 
 SR = 16_000  # Hz; what is quick to encode
@@ -431,6 +432,17 @@ def test_a_genre_that_an_earlier_scan_wrote_is_not_taken_for_the_persons_own(run
     run(path, options=WRITE)
     assert read_fields(path).genres == ("Rock",)
     assert statuses(run(path, options=WRITE)) == ["unchanged"]
+
+
+def test_a_hard_linked_file_that_a_kill_left_half_written_is_mended_before_it_is_read(run, music, tmp_path):
+    path = music / "1.flac"
+    (tmp_path / "seeded.flac").hardlink_to(path)
+    whole = path.read_bytes()
+    _, copy = half_written(path, b"old content" * 9, whole, n_blocks=1)
+    assert path.read_bytes() != whole
+    run(path, options=WRITE)
+    assert path.read_bytes() == whole
+    assert not copy.exists()
 
 
 def test_top_limits_the_words(run, music):
