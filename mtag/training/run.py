@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mtag.ensemble import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle,
 from mtag.errors import CorpusError, DeviceError
 from mtag.evaluate import evaluate
 from mtag.training.cache import Windows, load_windows
+from mtag.training.card import write_card
 from mtag.training.combine import Combined, assign_folds, fit_combiner
 from mtag.training.export import export_combiner, export_member
 from mtag.training.fit import Heldout, Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
@@ -192,6 +194,7 @@ def _bundle(
     metrics = {"test": evaluation.to_json()}
     thresholds["measured"] = {row.name: row.at_thresholds(corpus.tags) for row in evaluation.rows if row.precision}
     write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics=metrics)
+    write_card(out)
 
 
 def _combine(
@@ -241,6 +244,7 @@ def _record(
         "device": device.type,
         "torch": torch.__version__,
         "commit": _commit(),
+        "sources": dict(Counter(track.split("\t")[0] for track in corpus.tracks)) if corpus.soft else {},
         "teacher": options.teacher and {"name": options.teacher.name, "sha256": _sha256(options.teacher)},
         "start": options.start and load_bundle(options.start).fingerprint(),
         "versions": N_VERSIONS if options.teacher else 1,

@@ -58,3 +58,7 @@ def test_a_run_leaves_a_bundle_that_loads_and_says_how_it_came_to_be(clips, tmp_
     assert test["windows"] == len(split_corpus(read_corpus(clips)).test)
     assert [row["name"] for row in test["rows"]][3:] == list(COMBINATIONS)
     assert json.loads((tmp_path / "manifest.json").read_text())["training"]["teacher"] is None
+    card = (tmp_path / "README.md").read_text()
+    assert "source (20)" in card
+    assert all(f"| {tag} | " in card for tag in bundle.tags)
+    assert "not measured here" in card
