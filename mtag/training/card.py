@@ -42,14 +42,14 @@ correlation is the mean over the tags with the labels themselves. `mtag eval COR
 | --- |{rules} --- |
 {rows}
 
-The paper's column is its own ensemble on another task. **On MagnaTagATune's test set this bundle is not measured
-here**: its audio is not freely available; `mtag eval` on a MagnaTagATune folder measures it.
+The paper's column is its own ensemble on another task. **On MagnaTagATune's test set this bundle is
+not measured here**: its audio is not freely available; `mtag eval` on a MagnaTagATune folder measures it.
 {order}{twins}
 ## Tag by tag
 
 The whole ensemble on the test windows. A tag is believed from its threshold on, which was chosen on validation tracks
-for a precision of {precision:.0%}; a window carries a tag where the teacher gives it at least {present}. A dash: no such
-window, or the threshold was never reached. `mtag tags` prints thresholds, precision and recall.
+for a precision of {precision:.0%}; a window carries a tag where the teacher gives it at least {present}. A dash: no
+such window, or the threshold was never reached. `mtag tags` prints thresholds, precision and recall.
 
 | tag | threshold | precision | recall | ROC-AUC | correlation |
 | --- | --- | --- | --- | --- | --- |
