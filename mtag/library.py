@@ -41,7 +41,7 @@ class ScanOptions:
     write: bool = False  # else say only what would be written
     fast: bool = False  # Models 1 and 2 alone
     policy: GenrePolicy = GenrePolicy.FILL
-    top: int | None = None  # at most so many words in the comment
+    top: int | None = None  # at most so many words in each field but the genre
     min_score: float | None = None  # in place of each tag's own threshold
     vocabulary: Vocabulary = field(default_factory=Vocabulary)  # the words, and which fields they go to
     style: Style = field(default_factory=Style)  # how a player wants them written
@@ -290,6 +290,8 @@ class _Scan:
             status,
             genres=planned.genres,
             comment=next(filter(is_ours, planned.comments), None),
+            moods=planned.moods,
+            groupings=planned.groupings,
             new_genres=planned.genres != current.genres,
             abstained=not words,
             tags=rank(heard.scores, self.tags, options.top or N_TAGS_SHOWN),

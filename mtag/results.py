@@ -42,6 +42,8 @@ class ScanResult:
     status: Status
     genres: tuple[str, ...] = ()  # the file's genres as they are to be
     comment: str | None = None  # mtag's own line among the file's comments, likewise
+    moods: tuple[str, ...] = ()  # the file's moods, likewise
+    groupings: tuple[str, ...] = ()
     new_genres: bool = False  # whether those genres differ from what the file had
     abstained: bool = False  # no tag was sure enough to be written
     tags: tuple[TagScore, ...] = ()  # raw tags, best first
@@ -52,18 +54,21 @@ class ScanResult:
     def to_text(self) -> str:
         """JSON text of a result without an error, for the catalog."""
         tags = [[tag.tag, tag.score, tag.kind.value] for tag in self.tags]
-        parts = [self.status.value, self.genres, self.comment, self.new_genres, self.abstained, tags, self.duration]
+        fields = [self.genres, self.comment, self.moods, self.groupings]
+        parts = [self.status.value, fields, self.new_genres, self.abstained, tags, self.duration]
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, path: Path, text: str) -> ScanResult:
         """A file's result as `to_text` gave it: nobody has listened for it."""
-        status, genres, comment, new_genres, abstained, tags, duration = json.loads(text)
+        status, (genres, comment, moods, groupings), new_genres, abstained, tags, duration = json.loads(text)
         return cls(
             path,
             Status(status),
             tuple(genres),
             comment,
+            tuple(moods),
+            tuple(groupings),
             new_genres,
             abstained,
             tuple(TagScore(tag, score, Kind(kind)) for tag, score, kind in tags),

@@ -40,7 +40,9 @@ WriteTags = Annotated[bool, typer.Option("--write-tags", help="Write; without it
 Genre = Annotated[
     GenrePolicy, typer.Option("--genre", help="What becomes of a file's own genres; fill keeps all that say something.")
 ]
-Top = Annotated[int | None, typer.Option("--top", metavar="N", min=1, help="At most so many words in the comment.")]
+Top = Annotated[
+    int | None, typer.Option("--top", metavar="N", min=1, help="At most so many words in each field but the genre.")
+]
 MinScore = Annotated[
     float | None, typer.Option("--min-score", metavar="X", min=0, max=1, help="Believe every tag from this score on.")
 ]

@@ -47,12 +47,14 @@ def prediction_record(path: Path, heard: Heard | FileError, tags: tuple[TagScore
 
 
 def result_record(result: ScanResult) -> Record:
-    """What `mtag scan --json` prints of one file."""
+    """What `mtag scan --json` prints of one file; mood and grouping only where there are any."""
+    others = {"mood": result.moods, "grouping": result.groupings}
     return {
         "path": legible(result.path),
         "status": result.status.value,
         "genre": [legible(genre) for genre in result.genres],
         "comment": result.comment and legible(result.comment),
+        **{key: [legible(value) for value in values] for key, values in others.items() if values},
         "tags": _tags(result.tags),
         "cached": result.cached,
         "error": _error(result.error),

@@ -169,6 +169,9 @@ class Listing:
         genres.stylize("cyan" if result.new_genres else "dim")
         line.append_text(genres).append("  ")
         line.append(printable(result.comment or "").removeprefix(COMMENT_PREFIX))
+        for heading, values in (("mood", result.moods), ("grouping", result.groupings)):
+            if values:
+                line.append(f"  {heading}: ", "dim").append(printable(", ".join(values)))
         if self._cut:
             line.truncate(self._console.width, overflow="ellipsis")
         return line

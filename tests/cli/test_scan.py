@@ -236,6 +236,28 @@ def test_words_and_fields_of_ones_own_reach_the_files_and_the_run(mtag, album):
     assert ["lento", "mood", "slow"] in json.loads(told.arguments)["vocabulary"]["words"]
 
 
+def test_a_changed_configuration_is_applied_to_known_files_without_listening(mtag, album):
+    assert {result["status"] for result in mtag("scan", album, "--write-tags", "--json").records[:-1]} == {"written"}
+    for text, mood in (
+        ('[fields]\nmood = ["mood"]', ["slow"]),
+        ('[fields]\nmood = ["mood"]\n[vocabulary]\nrename = { slow = "lento" }', ["lento"]),
+        ("", None),
+    ):
+        settle(text)
+        *results, last = mtag("scan", album, "--write-tags", "--json").records
+        assert (last["summary"]["written"], last["summary"]["heard"]) == (8, 0)
+        assert all((result["cached"], result.get("mood")) == (True, mood) for result in results)
+        assert mtag("scan", album, "--write-tags", "--json").records[-1]["summary"]["unchanged"] == 8
+
+
+def test_moods_and_groupings_are_told_beside_the_comment(mtag, album):
+    settle('[fields]\nmood = ["mood"]\ngrouping = ["instrument", "mood"]\ncomment = []')
+    line = mtag("scan", album / "song.flac").out.splitlines()[1]
+    assert line.split() == ["+", "song.flac", "Rock", "mood:", "slow", "grouping:", "guitar,", "slow"]
+    (result, _) = mtag("scan", album / "song.flac", "--json").records
+    assert (result["comment"], result["mood"], result["grouping"]) == (None, ["slow"], ["guitar", "slow"])
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
