@@ -87,7 +87,7 @@ def bench(
         for c in combinations
     }
     stages = {"decode": decode, "features": features, "inference": max(ensembles.values())}
-    return Timing(ensemble.device, "fp32", clips, watch.jobs, models, ensembles, stages)
+    return Timing(ensemble.device, ensemble.precision, clips, watch.jobs, models, ensembles, stages)
 
 
 def combinations_for(fast: bool) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ PROVIDERS = {
     "directml": "DmlExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+PRECISIONS = ("auto", "fp32", "int8")
 # The graphs hear only what was computed with these numbers.
 FEATURES = {
     "sample_rate": SAMPLE_RATE,
@@ -70,6 +71,11 @@ FEATURES = {
 def combiner_of(combination: str) -> str:
     """The bundle's name of a combination's network: "1+2" -> "combiner_12"."""
     return "combiner_" + combination.replace("+", "")
+
+
+def twin_of(member: str) -> str:
+    """The bundle's name of the network that computes a member in 8-bit integers."""
+    return f"{member}_int8"
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,19 @@ class Bundle:
         )
         return figures
 
-    def fingerprint(self, combination: str = FULL) -> str:
+    @property
+    def has_twins(self) -> bool:
+        """Whether every member can be computed in 8-bit integers, too."""
+        return all(twin_of(member) in self.manifest["files"] for member in MEMBERS)
+
+    def member_file(self, member: str, precision: str) -> str:
+        """The name under which `read` knows a member's network in "fp32" or "int8"."""
+        return twin_of(member) if precision == "int8" else member
+
+    def fingerprint(self, combination: str = FULL, precision: str = "fp32") -> str:
         """Identifies the networks behind stored scores: changes with any file that takes part."""
-        names = [*COMBINATIONS[combination], combiner_of(combination)]
+        members = [self.member_file(member, precision) for member in COMBINATIONS[combination]]
+        names = [*members, combiner_of(combination)]
         hashes = [self.manifest["files"][name]["sha256"] for name in names]
         return hashlib.sha256(" ".join([*hashes, json.dumps(FEATURES)]).encode()).hexdigest()[:16]
 
@@ -169,6 +185,45 @@ def _check(folder: Path, manifest: object) -> None:
         raise WeightsError(f"{folder / MANIFEST} is not complete: {', '.join(sorted(missing)) or 'thresholds'} missing")
 
 
+def choose_precision(bundle: Bundle, precision: str = "auto", device: str = "auto") -> str:
+    """What `load_ensemble` computes in, "fp32" or "int8", without loading it.
+
+    "auto" is int8 where a CPU will run a bundle that has twins: they take a fraction of the time there, and nowhere
+    else.
+
+    Raises
+    ------
+    WeightsError
+        int8 was asked for, and the bundle has no twins.
+    DeviceError
+        int8 was asked for on another device than a CPU, or there is no such precision or device.
+    """
+    if precision not in PRECISIONS:
+        raise DeviceError(f"no precision is called {precision}: choose one of {', '.join(PRECISIONS)}")
+    if precision == "int8" and device not in ("auto", "cpu"):
+        raise DeviceError(f"int8 networks run on a CPU alone, not on {device}")
+    if precision == "int8" and not bundle.has_twins:
+        raise WeightsError(f"{bundle.folder} holds no int8 networks: choose --precision fp32")
+    if precision != "auto":
+        return precision
+    return "int8" if bundle.has_twins and _wanted_devices(device)[0] == "cpu" else "fp32"
+
+
+def _wanted_devices(device: str) -> list[str]:
+    """The devices to try, best first, that this ONNX Runtime has been built for."""
+    if device == "cpu":
+        return ["cpu"]
+    import onnxruntime
+
+    if device not in ("auto", *PROVIDERS):
+        raise DeviceError(f"no device is called {device}: choose auto or one of {', '.join(PROVIDERS)}")
+    built_in = onnxruntime.get_available_providers()
+    wanted = [name for name in PROVIDERS if device in ("auto", name) and PROVIDERS[name] in built_in]
+    if not wanted:
+        raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
+    return wanted
+
+
 class Ensemble:
     """Networks loaded on one device. Scoring is thread-safe.
 
@@ -180,16 +235,28 @@ class Ensemble:
         The combination that `scores` computes, "1+2+3" or "1+2".
     device
         What really runs them: "cuda", "coreml", "directml" or "cpu".
+    precision
+        What the members compute in: "fp32" or "int8". Combiners always compute in float32.
     batch_size
         How many windows to score at once: one on a CPU, where more only costs memory.
     """
 
-    def __init__(self, bundle: Bundle, combinations: tuple[str, ...], device: str, threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, combinations: tuple[str, ...], device: str, precision: str, threads: int
+    ) -> None:
         members = {member for combination in combinations for member in COMBINATIONS[combination]}
-        names = [name for name in MEMBERS if name in members] + [combiner_of(c) for c in combinations]
         self.bundle = bundle
         self.combination = combinations[0]
-        self._sessions, self.device = _open_sessions(bundle, names, device, threads)
+        self.precision = choose_precision(bundle, precision, device)
+        files = {name: bundle.member_file(name, self.precision) for name in MEMBERS if name in members}
+        files |= {combiner_of(c): combiner_of(c) for c in combinations}
+        wanted = ["cpu"] if self.precision == "int8" else _wanted_devices(device)
+        self._sessions, self.device = _open_sessions(bundle, files, wanted, threads)
+        # ONNX Runtime falls back to the CPU without an error where a device's libraries are missing.
+        if device not in ("auto", self.device):
+            raise DeviceError(
+                f"{device} is not available: its libraries are missing, so it would run on the {self.device}"
+            )
         self.batch_size = 1 if self.device == "cpu" else 32
 
     @property
@@ -233,6 +300,7 @@ def load_ensemble(
     *,
     fast: bool = False,
     device: str = "auto",
+    precision: str = "auto",
     threads: int = 1,
     combinations: tuple[str, ...] | None = None,
 ) -> Ensemble:
@@ -246,6 +314,8 @@ def load_ensemble(
         Models 1 and 2 only, about half the work.
     device
         "auto" (CUDA, CoreML, DirectML, CPU: the first that works), or one of them by name.
+    precision
+        "fp32", "int8", or "auto": int8 on a CPU where the bundle has it.
     threads
         CPU threads for one call; leave it at one where several threads call.
     combinations
@@ -254,34 +324,26 @@ def load_ensemble(
     Raises
     ------
     WeightsError
-        The bundle is missing, damaged or made for other features.
+        The bundle is missing, damaged or made for other features, or has no int8 networks.
     DeviceError
-        The named device does not work here.
+        The named device does not work here, or not in that precision.
     """
     combinations = combinations or (FAST if fast else FULL,)
-    return Ensemble(bundle or load_bundle(), combinations, device, threads)
+    return Ensemble(bundle or load_bundle(), combinations, device, precision, threads)
 
 
 def _open_sessions(
-    bundle: Bundle, names: list[str], device: str, threads: int
+    bundle: Bundle, files: Mapping[str, str], wanted: list[str], threads: int
 ) -> tuple[dict[str, onnxruntime.InferenceSession], str]:
+    """Session of each network by its name in `files`, and the device that runs them all."""
     import onnxruntime
 
-    if device not in ("auto", *PROVIDERS):
-        raise DeviceError(f"no device is called {device}: choose auto or one of {', '.join(PROVIDERS)}")
-    built_in = onnxruntime.get_available_providers()
-    wanted = [name for name in PROVIDERS if device in ("auto", name) and PROVIDERS[name] in built_in]
-    if not wanted:
-        raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
     onnxruntime.set_default_logger_severity(4)
     _share_arena()
-    sessions = {name: _open_session(bundle, name, [PROVIDERS[w] for w in wanted], threads) for name in names}
-    # ONNX Runtime falls back to the CPU without an error where a device's libraries are missing.
+    providers = [PROVIDERS[device] for device in wanted]
+    sessions = {name: _open_session(bundle, file, providers, threads) for name, file in files.items()}
     active = {session.get_providers()[0] for session in sessions.values()}
-    used = next(name for name in reversed(PROVIDERS) if PROVIDERS[name] in active)
-    if device not in ("auto", used):
-        raise DeviceError(f"{device} is not available: its libraries are missing, so it would run on the {used}")
-    return sessions, used
+    return sessions, next(name for name in reversed(PROVIDERS) if PROVIDERS[name] in active)
 
 
 @cache

@@ -16,7 +16,7 @@ import numpy as np
 
 from mtag import tagfile
 from mtag.catalog import Catalog, Failure, Heard, Models
-from mtag.ensemble import FAST, FULL, Bundle, Ensemble, load_ensemble
+from mtag.ensemble import FAST, FULL, Bundle, Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
@@ -47,6 +47,7 @@ class ScanOptions:
     style: Style = field(default_factory=Style)  # how a player wants them written
     jobs: int = 1  # tracks heard at once
     device: str = "auto"
+    precision: str = "auto"  # "fp32", "int8", or int8 where that is the faster one
     listen: bool = True  # else only files whose scores are known are dealt with
     retry_failed: bool = False  # try again even what crashed or hung a decoder
     command: str = "scan"  # for the catalog's list of runs
@@ -66,7 +67,7 @@ class ScanOptions:
         return hashlib.sha256(repr([deciding, *others]).encode()).hexdigest()[:16]
 
 
-_NOT_DECIDING = frozenset({"write", "jobs", "device", "listen", "retry_failed", "command", "arguments"})
+_NOT_DECIDING = frozenset({"write", "jobs", "device", "precision", "listen", "retry_failed", "command", "arguments"})
 
 
 def scan(
@@ -108,7 +109,7 @@ def scan(
     """
 
     def load_own() -> Ensemble:
-        return load_ensemble(bundle, fast=options.fast, device=options.device)
+        return load_ensemble(bundle, fast=options.fast, device=options.device, precision=options.precision)
 
     with Ears(load or load_own, options.jobs, stop) as ears:
         work = _Scan(bundle, catalog, options, ears)
@@ -138,7 +139,8 @@ class _Scan:
         combination = FAST if options.fast else FULL
         self.tags = bundle.tags
         self.thresholds = bundle.thresholds(combination)
-        self.fingerprint = bundle.fingerprint(combination)
+        precision = choose_precision(bundle, options.precision, options.device)
+        self.fingerprint = bundle.fingerprint(combination, precision)
         self.deciding = options.fingerprint(self.fingerprint, self.tags, self.thresholds)
         self.catalog = catalog
         self.options = options

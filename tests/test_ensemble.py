@@ -5,9 +5,21 @@ import numpy as np
 import pytest
 
 from mtag.constants import N_FRAMES, N_MELS, WINDOW_SAMPLES
-from mtag.ensemble import COMBINATIONS, FAST, FULL, MEMBERS, load_bundle, load_ensemble
+from mtag.ensemble import (
+    COMBINATIONS,
+    FAST,
+    FULL,
+    MEMBERS,
+    PROVIDERS,
+    choose_precision,
+    combiner_of,
+    load_bundle,
+    load_ensemble,
+    twin_of,
+)
 from mtag.errors import DeviceError, WeightsError
 from tests.make_goldens import GOLDEN_SCORES, bundle_scores
+from tests.tiny_bundle import add_tiny_twins, write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +46,8 @@ def inputs(n):
 
 def test_the_bundle_is_no_larger_than_the_papers():
     bundle = load_bundle()
-    assert sum(entry["bytes"] for entry in bundle.manifest["files"].values()) <= 25.6e6
+    paper = [*MEMBERS, *map(combiner_of, COMBINATIONS)]
+    assert sum(bundle.manifest["files"][name]["bytes"] for name in paper) <= 25.6e6
     assert bundle.manifest["licence"] == "CC BY-NC-SA 4.0"
 
 
@@ -137,3 +150,68 @@ def test_members_can_be_heard_alone(ensemble):
 
 def _full(log_mels, windows):
     return load_ensemble(device="cpu").scores(log_mels, windows)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A small bundle of float32 networks alone."""
+    return load_bundle(write_tiny_bundle(tmp_path / "plain"))
+
+
+@pytest.fixture
+def twinned(tmp_path):
+    """A small bundle whose int8 networks hear something else than its float32 ones, so that they can be told apart."""
+    return load_bundle(add_tiny_twins(write_tiny_bundle(tmp_path / "twinned", {"rock": 0.9}), {"rock": 0.6}))
+
+
+def rock(ensemble):
+    log_mels, windows = inputs(1)
+    return ensemble.member_scores("model1", log_mels, windows)[0, ensemble.tags.index("rock")]
+
+
+def test_a_cpu_runs_the_int8_networks_where_there_are_any(twinned, plain):
+    ensemble = load_ensemble(twinned, device="cpu")
+    assert ensemble.precision == "int8"
+    assert rock(ensemble) == pytest.approx(0.6)
+    assert load_ensemble(plain, device="cpu").precision == "fp32"
+
+
+def test_float32_can_be_asked_for(twinned):
+    ensemble = load_ensemble(twinned, device="cpu", precision="fp32")
+    assert ensemble.precision == "fp32"
+    assert rock(ensemble) == pytest.approx(0.9)
+
+
+def test_int8_networks_that_are_not_there_are_refused(plain):
+    with pytest.raises(WeightsError, match="holds no int8 networks"):
+        load_ensemble(plain, device="cpu", precision="int8")
+
+
+def test_int8_is_for_cpus_alone(twinned):
+    with pytest.raises(DeviceError, match="run on a CPU alone"):
+        load_ensemble(twinned, device="cuda", precision="int8")
+
+
+def test_a_precision_that_is_not_there_is_refused(twinned):
+    with pytest.raises(DeviceError, match="no precision is called"):
+        load_ensemble(twinned, precision="int4")
+
+
+def test_another_device_than_a_cpu_gets_float32(twinned, monkeypatch):
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    assert choose_precision(twinned, "auto", "auto") == "fp32"
+    assert choose_precision(twinned, "auto", "cpu") == "int8"
+
+
+def test_scores_of_the_two_precisions_are_kept_apart(twinned):
+    assert twinned.fingerprint(FULL, "int8") != twinned.fingerprint(FULL, "fp32")
+    assert twinned.fingerprint(FULL, "fp32") == twinned.fingerprint(FULL)
+
+
+def test_a_damaged_twin_is_refused(twinned):
+    path = twinned.folder / twinned.manifest["files"][twin_of("model2")]["name"]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_ensemble(twinned, device="cpu")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mtag.constants import N_FRAMES, N_MELS, N_TAGS, WINDOW_SAMPLES
-from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, combiner_of
+from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MEMBERS, combiner_of, twin_of
 from mtag.vocabulary import WORDS
 
 TAGS = tuple(tag for word in WORDS for tag in word.tags)
@@ -44,6 +44,19 @@ def write_tiny_bundle(folder: Path, heard: Mapping[str, float] | None = None) ->
         "files": files,
         "thresholds": {"scores": thresholds},
     }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def add_tiny_twins(folder: Path, heard: Mapping[str, float]) -> Path:
+    """Give a tiny bundle int8 networks, as far as its manifest is concerned."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for member in MEMBERS:
+        content = _constant_network(INPUTS[member], scores_of(heard))
+        (folder / f"{member}.int8.onnx").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        entry = {"name": f"{member}.int8.onnx", "sha256": digest, "bytes": len(content)}
+        manifest["files"][twin_of(member)] = entry
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli.options import Device, DeviceOption, Fast, Json, Weights, all_cores
+from mtag.cli.options import Device, DeviceOption, Fast, Json, Precision, PrecisionOption, Weights, all_cores
 
 if TYPE_CHECKING:
     from mtag.bench import Timing
@@ -23,6 +23,7 @@ def bench(
     as_json: Json = False,
     weights: Weights = None,
     device: DeviceOption = Device.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
 ) -> None:
     """Time the networks, their combinations, and the stages before them.
 
@@ -34,7 +35,9 @@ def bench(
 
     console = console_for_people(as_json)
     combinations = timing.combinations_for(fast)
-    ensemble = load_ensemble(load_bundle(weights), device=device.value, combinations=combinations)
+    ensemble = load_ensemble(
+        load_bundle(weights), device=device.value, precision=precision.value, combinations=combinations
+    )
     with console.status("") as status:
         measured = timing.bench(
             ensemble, combinations, clips, jobs or all_cores(), lambda name: status.update(f"timing {name}")

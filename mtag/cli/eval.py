@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli.options import Device, DeviceOption, Json, Weights, all_cores
+from mtag.cli.options import Device, DeviceOption, Json, Precision, PrecisionOption, Weights, all_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +41,7 @@ def eval(  # noqa: A001 - the command's name
     as_json: Json = False,
     weights: Weights = None,
     device: DeviceOption = Device.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
 ) -> None:
     """Measure the members and all combinations on labelled tracks.
 
@@ -58,7 +59,7 @@ def eval(  # noqa: A001 - the command's name
     corpus = read_corpus(dataset)
     split = split_corpus(corpus, bundle.manifest["training"]["seed"])
     rows = np.arange(len(corpus.files)) if part is Part.ALL else getattr(split, part.value)
-    ensemble = load_ensemble(bundle, device=device.value, combinations=(FULL, *COMBINATIONS))
+    ensemble = load_ensemble(bundle, device=device.value, precision=precision.value, combinations=(FULL, *COMBINATIONS))
     with console.status("hearing") as status:
         measured = evaluate(
             corpus,

@@ -27,6 +27,14 @@ class Device(str, Enum):
     DIRECTML = "directml"
 
 
+class Precision(str, Enum):
+    """What the networks compute in."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH", help="Files and folders; - reads a list of them from standard input.")
 ]
@@ -36,6 +44,9 @@ Weights = Annotated[
     Path | None, typer.Option("--weights", metavar="DIR", help="Another bundle of weights than the one that ships.")
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the networks run.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="What the networks compute in; auto is int8 on a CPU, else fp32.")
+]
 WriteTags = Annotated[bool, typer.Option("--write-tags", help="Write; without it, only say what would be written.")]
 Genre = Annotated[
     GenrePolicy, typer.Option("--genre", help="What becomes of a file's own genres; fill keeps all that say something.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli.codes import code_for
-from mtag.cli.options import Device, DeviceOption, Fast, Json, Paths, Weights, all_cores
+from mtag.cli.options import Device, DeviceOption, Fast, Json, Paths, Precision, PrecisionOption, Weights, all_cores
 
 if TYPE_CHECKING:
     from mtag.ensemble import Ensemble
@@ -23,6 +23,7 @@ def predict(
     as_json: Json = False,
     weights: Weights = None,
     device: DeviceOption = Device.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
 ) -> None:
     """Hear tracks, and show the tags that fit them best.
 
@@ -39,7 +40,7 @@ def predict(
     bundle = load_bundle(weights)
 
     def load() -> Ensemble:
-        return load_ensemble(bundle, fast=fast, device=device.value)
+        return load_ensemble(bundle, fast=fast, device=device.value, precision=precision.value)
 
     console = render.console_for_people(as_json)
     n_done = n_failed = 0

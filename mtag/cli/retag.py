@@ -5,7 +5,21 @@ from __future__ import annotations
 import typer
 
 from mtag.cli import version
-from mtag.cli.options import CatalogFile, Fast, For, Genre, Json, MinScore, Paths, Quiet, Top, Weights, WriteTags
+from mtag.cli.options import (
+    CatalogFile,
+    Fast,
+    For,
+    Genre,
+    Json,
+    MinScore,
+    Paths,
+    Precision,
+    PrecisionOption,
+    Quiet,
+    Top,
+    Weights,
+    WriteTags,
+)
 from mtag.tagfile import GenrePolicy
 
 
@@ -21,6 +35,7 @@ def retag(
     as_json: Json = False,
     quiet: Quiet = False,
     weights: Weights = None,
+    precision: PrecisionOption = Precision.AUTO,
     catalog: CatalogFile = None,
 ) -> None:
     """Write anew what was heard before, without listening again.
@@ -39,6 +54,7 @@ def retag(
         policy=genre,
         top=top,
         min_score=min_score,
+        precision=precision.value,
         listen=False,
         command="retag",
         vocabulary=words.vocabulary,

@@ -17,6 +17,8 @@ from mtag.cli.options import (
     Json,
     MinScore,
     Paths,
+    Precision,
+    PrecisionOption,
     Quiet,
     Top,
     Weights,
@@ -52,6 +54,7 @@ def scan(
     quiet: Quiet = False,
     weights: Weights = None,
     device: DeviceOption = Device.AUTO,
+    precision: PrecisionOption = Precision.AUTO,
     catalog: CatalogFile = None,
 ) -> None:
     """Hear a music library, and write genre and comment into its files.
@@ -72,6 +75,7 @@ def scan(
         min_score=min_score,
         jobs=jobs or all_cores(),
         device=device.value,
+        precision=precision.value,
         retry_failed=retry_failed,
         vocabulary=words.vocabulary,
         style=words.style,
