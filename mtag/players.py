@@ -32,10 +32,10 @@ PLAYERS: Mapping[str, Player] = {
     "plex": Player(),
     # Tells several values from one text with a separator in it (onetagger #222); shows any field.
     "foobar": Player(fields={Field.MOOD: frozenset({Kind.MOOD})}),
-    # Has one genre a track and one comment, of several comments the first (onetagger #439), and no mood; the version
-    # that every generation of its hardware reads is ID3 2.3.
+    # Has one genre a track and one comment, of several comments the first (onetagger #439), and no mood. ID3 2.3 is
+    # caution: what tools made for it write.
     "rekordbox": Player(Style(id3_version=3), genres=1, fields={Field.COMMENT: _REST_IN_COMMENT}),
-    # Explorer and its media player know ID3 2.3, in which several genres are one text with semicolons
+    # Explorer is reported not to read ID3 2.4; in 2.3 several genres are by custom one text with semicolons
     # (taglib-sharp #111, mutagen #492).
     "windows": Player(Style(id3_version=3, separator="; ")),
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,17 @@ from mtag.tagfile import Style
 from mtag.vocabulary import DEFAULT_FIELDS, Kind, Vocabulary
 
 HERE = Path("/somewhere/config.toml")
+DOCS = Path(__file__).parents[1] / "docs"
 MOODS = frozenset({Kind.MOOD})
 
 
 def parsed(text: str) -> Config:
     return parse_config(text.encode(), HERE)
+
+
+def test_the_documents_know_every_player():
+    table = re.findall(r"^\| `(\w+)` \|", (DOCS / "players.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert table == list(PLAYERS)
 
 
 def test_an_empty_file_changes_nothing():

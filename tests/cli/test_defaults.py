@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -120,6 +121,15 @@ def test_every_flag_can_be_taken_back(name):
     for parameter in load_command(name).params:
         if getattr(parameter, "is_flag", False) and parameter.name != "help":
             assert parameter.secondary_opts == [f"--no-{parameter.opts[0][2:]}"]
+
+
+@pytest.mark.parametrize("page", ["configuration.md", "players.md"])
+def test_the_examples_in_the_documents_are_right(page):
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert examples
+    for example in examples:
+        check_options(parsed(example), SETTABLE)
 
 
 def test_a_players_name_is_checked_where_it_is_settled():

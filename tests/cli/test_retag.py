@@ -63,7 +63,7 @@ def test_it_never_loads_the_runtime_of_the_networks(mtag, album):
 import sys
 from mtag.cli.app import run
 code = run(["retag", {str(album)!r}, "--write-tags", "--top", "1"])
-print(code, *sys.modules, file=sys.stderr)
+print(int(code), *sys.modules, file=sys.stderr)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
