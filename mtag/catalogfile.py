@@ -75,7 +75,6 @@ _MIGRATIONS = (
         )""",
         "ALTER TABLE runs ADD COLUMN command TEXT NOT NULL DEFAULT 'scan'",
         "ALTER TABLE changes ADD COLUMN track INTEGER REFERENCES tracks (id) ON DELETE SET NULL",
-        "ALTER TABLE changes ADD COLUMN planned TEXT",
         "UPDATE changes SET track = (SELECT id FROM tracks WHERE tracks.path = changes.path)",
         "CREATE INDEX changes_of_track ON changes (track)",
         "CREATE INDEX pending_changes ON changes (path) WHERE state = 'pending'",

@@ -18,7 +18,10 @@ class FailureKind(str, Enum):
     NO_SPACE = "no-space"
     TAG_PARSE = "tag-parse"
     CRASH = "crash"
-    UNHEARD = "unheard"  # no failure: left alone, because only files that have been heard were to be dealt with
+    # No failures, but reasons to leave a file alone.
+    UNHEARD = "unheard"  # only files that have been heard were to be dealt with
+    CHANGED = "changed"  # what mtag wrote has been changed since
+    MISSING = "missing"  # the file is not where it was
 
 
 class MtagError(Exception):

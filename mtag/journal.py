@@ -1,7 +1,7 @@
 """Runs and the changes they made: what a file said before it was touched, so that it can be undone.
 
-A change is *pending* from the moment its before-values are on disk until the file has been dealt with. The run that
-made it holds a lock as long as it lives, so that what a killed run left pending can be told from work in hand.
+A change is *pending* from the moment it is on disk, right before the file changes, until that has been done. The run
+that makes it holds a lock as long as it lives, so that what a killed run left pending can be told from work in hand.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Change:
-    """One file's touched fields before and after; `after` is None until the change is confirmed."""
+    """One file's fields before and after."""
 
     id: int
     run: int
     path: Path  # where the file was
     before: str  # JSON
-    after: str | None  # JSON
-    planned: str | None  # JSON: what was to be written, so that a killed run's work can be known again
+    after: str | None  # JSON; None where version 0.1.0 was killed before it knew
+    is_pending: bool  # whether it came about is not known
     place: Path  # where the file is now, as far as the catalog knows
 
 
 _CHANGES = (
-    "SELECT changes.id, run, changes.path, before, after, planned, coalesce(tracks.path, changes.path)"
+    "SELECT changes.id, run, changes.path, before, after, state = 'pending', coalesce(tracks.path, changes.path)"
     " FROM changes LEFT JOIN tracks ON tracks.id = changes.track"
 )
 
@@ -76,8 +76,8 @@ class Journal(Store):
             connection.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run))
         self._unlock(run)
 
-    def record_change(self, run: int, path: Path, before: str, planned: str | None = None) -> int | None:
-        """Keep a file's before-values, on disk when this returns; gives the change's number.
+    def record_change(self, run: int, path: Path, before: str, after: str) -> int | None:
+        """Keep what a file says and what it is going to say, on disk when this returns; gives the change's number.
 
         To be followed, once the file has been dealt with, by `confirm_change` or `drop_change`. None, and nothing is
         kept, where another run is changing the same file at this moment.
@@ -93,32 +93,28 @@ class Journal(Store):
                 if any(self.is_alive(other) for (other,) in others):
                     return None
                 cursor = connection.execute(
-                    "INSERT INTO changes (run, path, track, before, planned, state)"
+                    "INSERT INTO changes (run, path, track, before, after, state)"
                     " VALUES (?, ?, (SELECT id FROM tracks WHERE path = ?), ?, ?, 'pending')",
-                    (run, key, key, before, planned),
+                    (run, key, key, before, after),
                 )
         finally:
             self._row("PRAGMA synchronous = NORMAL")
         return int(cursor.lastrowid or 0)
 
-    def confirm_change(
-        self, change: int, after: str | None, stat: os.stat_result | None, digest: bytes | None = None
-    ) -> None:
+    def confirm_change(self, change: int, stat: os.stat_result | None, digest: bytes | None = None) -> None:
         """Note that the file was written; its scores stay valid under its new size and time.
 
         Parameters
         ----------
         change
             From `record_change`.
-        after
-            The touched fields as they are now, JSON; None where somebody else may have changed them too.
         stat
-            The file as it is now; None where that is not known.
+            The file as it is now; None where somebody else may have changed it since.
         digest
             Of the file's sampled blocks as they are now.
         """
         with self._transaction() as connection:
-            connection.execute("UPDATE changes SET after = ?, state = 'done' WHERE id = ?", (after, change))
+            connection.execute("UPDATE changes SET state = 'done' WHERE id = ?", (change,))
             track = "(SELECT track FROM changes WHERE id = ?)"
             connection.execute(f"DELETE FROM outcomes WHERE track = {track}", (change,))
             if stat:
@@ -175,8 +171,8 @@ class Journal(Store):
 
     def _changes(self, sql: str, values: Sequence[Any] = ()) -> list[Change]:
         return [
-            Change(number, run, path_of(path), before, after, planned, path_of(place))
-            for number, run, path, before, after, planned, place in self._rows(sql, values)
+            Change(number, run, path_of(path), before, after, bool(pending), path_of(place))
+            for number, run, path, before, after, pending, place in self._rows(sql, values)
         ]
 
     def _lock_path(self, run: int) -> Path:

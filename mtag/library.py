@@ -22,7 +22,7 @@ from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settle
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import ScanResult, Status, Summary, TagScore, rank
 from mtag.sameness import is_known_by_another_name, is_same, sampled_digest
-from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, Style, is_ours, plan
+from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
 from mtag.walk import explain, find_files
 
@@ -49,6 +49,8 @@ class ScanOptions:
     device: str = "auto"
     precision: str = "auto"  # "fp32", "int8", or int8 where that is the faster one
     listen: bool = True  # else only files whose scores are known are dealt with
+    mtime: Mtime = Mtime.NOW  # the time stamp a written file gets
+    hardlinks: HardLinks = HardLinks.SKIP  # what is done with a file that has several names
     retry_failed: bool = False  # try again even what crashed or hung a decoder
     command: str = "scan"  # for the catalog's list of runs
     arguments: str = ""  # how the run was asked for, likewise
@@ -67,7 +69,9 @@ class ScanOptions:
         return hashlib.sha256(repr([deciding, *others]).encode()).hexdigest()[:16]
 
 
-_NOT_DECIDING = frozenset({"write", "jobs", "device", "precision", "listen", "retry_failed", "command", "arguments"})
+_NOT_DECIDING = frozenset(
+    {"write", "jobs", "device", "precision", "listen", "mtime", "hardlinks", "retry_failed", "command", "arguments"}
+)
 
 
 def scan(
@@ -201,7 +205,7 @@ class _Scan:
         return None if result and result.status is Status.PREVIEW and self.options.write else result
 
     def _is_guarded(self, stat: os.stat_result) -> bool:
-        return stat.st_nlink > 1
+        return stat.st_nlink > 1 and self.options.hardlinks is HardLinks.SKIP
 
     def _recall(self, file: Path, stat: os.stat_result) -> Heard | None:
         """What was heard in a file, under whatever name."""
@@ -325,10 +329,20 @@ class _Scan:
 
     def _write(self, track: _Track, wanted: Fields) -> bool:
         """Put fields into a file; tells whether it has changed."""
-        path, style = track.path, self.options.style
+        path, options = track.path, self.options
         if track.stat is None:
             raise ChangedError(path)
         digest = self.ears.decoders.packet_digest
         return self.recorder.change(
-            path, track.stat, lambda before: tagfile.write(path, wanted, digest, before=before, style=style)
+            path,
+            track.stat,
+            lambda announce: tagfile.write(
+                path,
+                wanted,
+                digest,
+                mtime=options.mtime,
+                hardlinks=options.hardlinks,
+                style=options.style,
+                announce=announce,
+            ),
         )

@@ -11,7 +11,7 @@ from mtag.atomic import remove_litter
 from mtag.catalog import Catalog
 from mtag.errors import FailureKind, FileError
 from mtag.sameness import is_same, sampled_digest
-from mtag.tagfile import Snapshot, snapshot
+from mtag.tagfile import Announce, Snapshot
 
 
 class ChangedError(FileError):
@@ -44,13 +44,15 @@ class Recorder:
         if self.catalog and self.run is not None:
             self.catalog.finish_run(self.run)
 
-    def change(
-        self,
-        path: Path,
-        stat: os.stat_result,
-        write: Callable[[Snapshot], bool],
-        planned: str | None = None,
-    ) -> bool:
+    def tidy(self, path: Path) -> None:
+        """Clear away what a killed run may have left beside a file, and mend what it left half-written."""
+        folder = Path(os.path.realpath(path)).parent
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            with suppress(FileError):  # a folder that may be written need not be readable
+                remove_litter(folder)
+
+    def change(self, path: Path, stat: os.stat_result, write: Callable[[Announce], bool]) -> bool:
         """Change a file.
 
         Parameters
@@ -58,10 +60,8 @@ class Recorder:
         path, stat
             The file, and its state when it was decided what to write.
         write
-            Is given what the file says before, does the work, and tells whether anything had to be written. A
-            `FileError` from it means that the file is as it was.
-        planned
-            What is to be written, JSON, so that it can be known again should this process be killed.
+            Does the work, and tells whether anything had to be written. What it is given it has to call right before
+            the file changes.
 
         Raises
         ------
@@ -70,44 +70,47 @@ class Recorder:
         FileError
             As `write`.
         """
-        before = snapshot(path)
         if not is_same(stat, os.stat(path)):
             raise ChangedError(path, "was changed by another program after it had been looked at")
         self.tidy(path)
+        change: int | None = None
+
+        def announce(before: Snapshot, after: Snapshot) -> None:
+            nonlocal change
+            change = self._record(path, before, after)
+            # From here on no other mtag touches the file, but one may have been faster.
+            if not _is_still(path, stat):
+                raise ChangedError(path)
+
+        try:
+            written = write(announce)
+        except BaseException as error:
+            # If the file is no more what it was, what stays pending is settled by the next run.
+            if _is_still(path, stat) or isinstance(error, ChangedError):
+                self._drop(change)
+            elif change is None and isinstance(error, FileError):
+                raise ChangedError(path) from error
+            raise
+        if self.catalog and change is not None:
+            self.catalog.confirm_change(change, os.stat(path), sampled_digest(path))
+        return written
+
+    def _record(self, path: Path, before: Snapshot, after: Snapshot) -> int | None:
         if self.catalog is None:
-            return write(before)
+            return None
         if self.run is None:
             self.run = self.catalog.begin_run(*self._told)
-        change = self.catalog.record_change(self.run, path, before.to_json(), planned)
+        change = self.catalog.record_change(self.run, path, before.to_json(), after.to_json())
         if change is None:
             raise ChangedError(path, "is being changed by another mtag")
-        if self._attempt(path, stat, lambda: write(before), change):
-            self.catalog.confirm_change(change, snapshot(path).to_json(), os.stat(path), sampled_digest(path))
-            return True
-        self.catalog.drop_change(change)
-        return False
+        return change
 
-    def _attempt(self, path: Path, stat: os.stat_result, write: Callable[[], bool], change: int) -> bool:
-        assert self.catalog is not None
-        try:
-            return write()
-        except FileError as error:
+    def _drop(self, change: int | None) -> None:
+        if self.catalog and change is not None:
             self.catalog.drop_change(change)
-            with suppress(OSError):
-                if not is_same(stat, os.stat(path)):
-                    raise ChangedError(path) from error
-            raise
-        except BaseException:
-            # Nobody knows how far it came. What stays pending is settled by the next run.
-            with suppress(OSError):
-                if is_same(stat, os.stat(path)):
-                    self.catalog.drop_change(change)
-            raise
 
-    def tidy(self, path: Path) -> None:
-        """Clear away what a killed run may have left beside a file, and mend what it left half-written."""
-        folder = Path(os.path.realpath(path)).parent
-        if folder not in self._tidied:
-            self._tidied.add(folder)
-            with suppress(FileError):  # a folder that may be written need not be readable
-                remove_litter(folder)
+
+def _is_still(path: Path, stat: os.stat_result) -> bool:
+    with suppress(OSError):
+        return is_same(stat, os.stat(path))
+    return False

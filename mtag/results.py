@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtag.errors import FileError
+from mtag.field import Field
 from mtag.vocabulary import Kind, kind_of
 
 
@@ -77,6 +78,17 @@ class ScanResult:
         )
 
 
+@dataclass(frozen=True)
+class Restored:
+    """What undoing a run, or stripping, made of one file."""
+
+    path: Path
+    status: Status
+    fields: tuple[Field, ...] = ()  # what says again what it said before, or would
+    left: tuple[Field, ...] = ()  # what somebody has changed since, and is left alone
+    error: FileError | None = None  # why it failed or was skipped
+
+
 @dataclass
 class Summary:
     """A run over files in numbers."""
@@ -93,13 +105,17 @@ class Summary:
         """All files that were dealt with."""
         return self.counts.total()
 
-    def add(self, result: ScanResult) -> None:
+    def add(self, result: ScanResult | Restored) -> None:
         """Count one more file."""
         self.counts[result.status] += 1
-        self.abstained += result.abstained
-        self.cached += result.cached
         if result.status is Status.FAILED and result.error:
             self.failures[result.error.kind.value] += 1
+        if isinstance(result, ScanResult):
+            self._add_heard(result)
+
+    def _add_heard(self, result: ScanResult) -> None:
+        self.abstained += result.abstained
+        self.cached += result.cached
         if result.duration is not None and not result.cached:
             self.heard += 1
             self.heard_seconds += result.duration

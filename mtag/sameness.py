@@ -14,8 +14,13 @@ BLOCK_BYTES = 4096
 
 
 def is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether a file is what it was."""
-    return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
+    """Whether nothing has happened to a file; the change time tells of writers that put the modification time back."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    changed = stat.st_ctime_ns if os.name != "nt" else 0  # there it is the time of creation
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, changed
 
 
 def sampled_digest(path: Path) -> bytes | None:

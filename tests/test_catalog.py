@@ -125,8 +125,8 @@ def test_numbers_beyond_sqlite_can_be_kept(catalog, numbers):
 def test_scores_stay_valid_after_the_file_was_written(catalog):
     catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, heard())
     run = catalog.begin_run("--write-tags", "1.0")
-    change = catalog.record_change(run, Path("song.mp3"), '{"before": 1}')
-    catalog.confirm_change(change, '{"after": 2}', stat(size=2000, mtime_ns=99, inode=8))
+    change = catalog.record_change(run, Path("song.mp3"), '{"before": 1}', '{"after": 2}')
+    catalog.confirm_change(change, stat(size=2000, mtime_ns=99, inode=8))
     assert catalog.recall(Path("song.mp3"), stat(), FINGERPRINT) is None
     assert catalog.recall(Path("song.mp3"), stat(size=2000, mtime_ns=99), FINGERPRINT) is not None
 
@@ -134,7 +134,7 @@ def test_scores_stay_valid_after_the_file_was_written(catalog):
 def test_a_moved_track_takes_its_scores_and_its_changes_along(catalog):
     catalog.remember(Path("/old.mp3"), stat(), FINGERPRINT, heard(1), b"digest")
     run = catalog.begin_run("", "1.0")
-    catalog.confirm_change(catalog.record_change(run, Path("/old.mp3"), "{}"), "{}", stat(), b"after")
+    catalog.confirm_change(catalog.record_change(run, Path("/old.mp3"), "{}", "{}"), stat(), b"after")
     (relative,) = catalog.relatives(Path("/new.mp3"), stat(inode=9))
     assert (relative.path, relative.is_same_inode, relative.digest) == (Path("/old.mp3").absolute(), False, b"after")
     catalog.remember(Path("/new.mp3"), stat(size=1), FINGERPRINT, heard(2))  # another file that was there before
@@ -175,7 +175,7 @@ def test_an_outcome_is_kept_while_nothing_at_all_happens_to_the_file(catalog):
     for changed in (stat(size=1), stat(mtime_ns=6), stat(inode=8), stat(ctime_ns=1)):
         assert catalog.outcome(song, changed, "options") is None
     run = catalog.begin_run("", "1.0")
-    catalog.confirm_change(catalog.record_change(run, song, "{}"), "{}", stat())
+    catalog.confirm_change(catalog.record_change(run, song, "{}", "{}"), stat())
     assert catalog.outcome(song, stat(), "options") is None
 
 
@@ -205,7 +205,7 @@ def test_what_is_forgotten_is_forgotten_with_its_failure_but_can_still_be_undone
         catalog.remember(Path(name), stat(), FINGERPRINT, heard())
         catalog.record_failure(Path(name), stat(), FailureKind.DECODE, "broken")
     run = catalog.begin_run("", "1.0")
-    catalog.confirm_change(catalog.record_change(run, Path("/a/song.mp3"), "before"), "after", stat())
+    catalog.confirm_change(catalog.record_change(run, Path("/a/song.mp3"), "before", "after"), stat())
     assert catalog.forget(Path("/a")) == 1
     assert [track.path.parent.name for track in catalog.tracks()] == ["b"]
     assert [failure.path.parent.name for failure in catalog.failures()] == ["b"]
@@ -235,21 +235,21 @@ def test_a_vacuum_gives_space_back(catalog):
 def test_a_change_in_a_file_that_another_run_is_changing_is_refused(catalog):
     with Catalog.open(catalog.path) as other:
         theirs = other.begin_run("", "1.0")
-        change = other.record_change(theirs, Path("song.mp3"), "{}")
+        change = other.record_change(theirs, Path("song.mp3"), "{}", "{}")
         ours = catalog.begin_run("", "1.0")
-        assert catalog.record_change(ours, Path("song.mp3"), "{}") is None
-        assert catalog.record_change(ours, Path("another.mp3"), "{}") is not None
+        assert catalog.record_change(ours, Path("song.mp3"), "{}", "{}") is None
+        assert catalog.record_change(ours, Path("another.mp3"), "{}", "{}") is not None
         assert catalog.is_being_changed(Path("song.mp3"))
         assert catalog.left_pending() == []
         other.drop_change(change)
         assert not catalog.is_being_changed(Path("song.mp3"))
-        assert catalog.record_change(ours, Path("song.mp3"), "{}") is not None
+        assert catalog.record_change(ours, Path("song.mp3"), "{}", "{}") is not None
 
 
 def test_what_a_killed_run_left_pending_is_told_from_work_in_hand(catalog):
     script = """
 catalog = Catalog.open(Path(sys.argv[1]))
-catalog.record_change(catalog.begin_run("", "1.0"), Path("/song.mp3"), "before", "planned")
+catalog.record_change(catalog.begin_run("", "1.0"), Path("/song.mp3"), "before", "after")
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -260,9 +260,9 @@ time.sleep(60)
     process.wait()
     process.stdout.close()
     (left,) = catalog.left_pending()
-    assert (left.before, left.planned, left.after) == ("before", "planned", None)
+    assert (left.before, left.after, left.is_pending) == ("before", "after", True)
     ours = catalog.begin_run("", "1.0")
-    assert catalog.record_change(ours, Path("/song.mp3"), "{}") is not None  # a dead run stops nobody
+    assert catalog.record_change(ours, Path("/song.mp3"), "{}", "{}") is not None  # a dead run stops nobody
     catalog.sweep()
     assert [path.name for path in catalog.path.parent.glob("*.run-*")] == [f"catalog.db.run-{ours}"]
     catalog.finish_run(ours)
@@ -299,13 +299,13 @@ def test_an_older_catalog_is_copied_and_brought_to_the_present_format(tmp_path):
 
 def test_a_run_lists_its_changes_with_what_was_before(catalog):
     first, second = (catalog.begin_run(arguments, "1.0") for arguments in ("a", "b"))
-    done = catalog.record_change(first, Path("/a.mp3"), '{"genre": []}')
-    catalog.record_change(first, Path("/b.mp3"), '{"genre": ["Rock"]}')
-    catalog.confirm_change(done, '{"genre": ["Pop"]}', stat())
+    done = catalog.record_change(first, Path("/a.mp3"), '{"genre": []}', '{"genre": ["Pop"]}')
+    catalog.record_change(first, Path("/b.mp3"), '{"genre": ["Rock"]}', '{"genre": ["Pop"]}')
+    catalog.confirm_change(done, stat())
     catalog.finish_run(second)
-    assert [(change.path, change.before, change.after) for change in catalog.changes(first)] == [
-        (Path("/a.mp3").absolute(), '{"genre": []}', '{"genre": ["Pop"]}'),
-        (Path("/b.mp3").absolute(), '{"genre": ["Rock"]}', None),
+    assert [(change.path, change.before, change.after, change.is_pending) for change in catalog.changes(first)] == [
+        (Path("/a.mp3").absolute(), '{"genre": []}', '{"genre": ["Pop"]}', False),
+        (Path("/b.mp3").absolute(), '{"genre": ["Rock"]}', '{"genre": ["Pop"]}', True),
     ]
     assert catalog.changes(second) == []
     assert [(run.arguments, run.version, run.finished is None) for run in catalog.runs()] == [
@@ -316,8 +316,8 @@ def test_a_run_lists_its_changes_with_what_was_before(catalog):
 
 def test_a_change_that_came_to_nothing_leaves_no_trace_but_a_confirmed_one_stays(catalog):
     run = catalog.begin_run("", "1.0")
-    dropped, kept = (catalog.record_change(run, Path(name), "{}") for name in ("a.mp3", "b.mp3"))
-    catalog.confirm_change(kept, "{}", stat())
+    dropped, kept = (catalog.record_change(run, Path(name), "{}", "{}") for name in ("a.mp3", "b.mp3"))
+    catalog.confirm_change(kept, stat())
     catalog.drop_change(dropped)
     catalog.drop_change(kept)
     assert [change.id for change in catalog.changes(run)] == [kept]
@@ -325,7 +325,7 @@ def test_a_change_that_came_to_nothing_leaves_no_trace_but_a_confirmed_one_stays
 
 def test_a_change_belongs_to_a_run(catalog):
     with pytest.raises(CatalogError, match="FOREIGN KEY"):
-        catalog.record_change(12345, Path("song.mp3"), "{}")
+        catalog.record_change(12345, Path("song.mp3"), "{}", "{}")
 
 
 def test_a_failure_is_kept_until_the_file_is_well(catalog):

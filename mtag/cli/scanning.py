@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import typer
+from click.core import ParameterSource
 
 from mtag import library
 from mtag.catalog import Catalog
@@ -19,6 +20,7 @@ from mtag.cli.interrupt import stop_on_interrupt
 from mtag.cli.options import config_of
 from mtag.cli.paths import find_named
 from mtag.ensemble import Bundle
+from mtag.pending import settle
 from mtag.tagfile import Style
 from mtag.vocabulary import Vocabulary
 
@@ -36,15 +38,21 @@ class Wording(NamedTuple):
 
     vocabulary: Vocabulary
     style: Style
-    arguments: str  # for the catalog's list of runs: the options, and the words that the configuration made of the tags
+    arguments: str  # for the catalog's list of runs: what was asked for, and the words made of the tags
 
 
 def wording(context: typer.Context, player: str | None) -> Wording:
     """What the configuration says of words and fields, for a player."""
     config = config_of(context)
     vocabulary = config.vocabulary(player)
-    arguments = json.dumps({**context.params, "vocabulary": vocabulary.describe()}, default=str)
+    arguments = asked(context, vocabulary=vocabulary.describe())
     return Wording(vocabulary, config.player(player).style, arguments)
+
+
+def asked(context: typer.Context, **others: object) -> str:
+    """What was asked of a command otherwise than by default, on the command line or in the configuration: JSON."""
+    names = [name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    return json.dumps({**{name: context.params[name] for name in names}, **others}, default=str)
 
 
 @contextmanager
@@ -53,6 +61,7 @@ def open_catalog(path: Path | None) -> Iterator[Catalog]:
     with Catalog.open(path) as catalog:
         if catalog.notice:
             typer.echo(f"mtag: {catalog.notice}", err=True)
+        settle(catalog)
         yield catalog
 
 

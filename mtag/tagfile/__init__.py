@@ -15,7 +15,7 @@ from mtag.atomic import HardLinkedError, HardLinks, Mtime, is_hard_linked, rewri
 from mtag.errors import FailureKind, FileError
 from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed
-from mtag.tagfile.edit import Digest, Edit
+from mtag.tagfile.edit import Announce, Digest, Edit
 from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, Style, is_ours, own_line, plan, stamp
 from mtag.tagfile.items import Container, Items
 from mtag.tagfile.origin import fields_of, planned, stripped
@@ -24,6 +24,8 @@ from mtag.tagfile.snapshot import Snapshot, differing, put_back, take
 __all__ = [
     "COMMENT_PREFIX",
     "SUFFIXES",
+    "Announce",
+    "Digest",
     "Field",
     "Fields",
     "GenrePolicy",
@@ -106,6 +108,7 @@ def write(
     mtime: Mtime = Mtime.NOW,
     hardlinks: HardLinks = HardLinks.SKIP,
     style: Style = Style(),  # noqa: B008 - it is frozen
+    announce: Announce | None = None,
 ) -> bool:
     """Make a file's fields read as planned, and change nothing else in it.
 
@@ -128,6 +131,9 @@ def write(
         What is done with a file that has several names.
     style
         How several values are spelt, and the version of a new ID3 tag; as `plan` was told.
+    announce
+        Called with what the file said, and with what it is going to say, right before it changes. What it raises is
+        raised, and the file stays as it is.
 
     Returns
     -------
@@ -144,7 +150,7 @@ def write(
             raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile")
         return planned(container, fields, style)
 
-    edit = Edit(path, change, digest, fields, style)
+    edit = Edit(path, change, digest, fields, style, announce)
     return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)
 
 
@@ -156,6 +162,7 @@ def restore(
     fields: Collection[Field] = frozenset(Field),
     mtime: Mtime = Mtime.NOW,
     hardlinks: HardLinks = HardLinks.SKIP,
+    announce: Announce | None = None,
 ) -> bool:
     """Put back what `snapshot` took, byte for byte; a tag that there was not, and holds nothing else, goes.
 
@@ -165,7 +172,7 @@ def restore(
         The file.
     before
         The items to put back.
-    digest, mtime, hardlinks
+    digest, mtime, hardlinks, announce
         As for `write`.
     fields
         Which fields are to be restored, as far as the snapshot tells of them.
@@ -183,11 +190,18 @@ def restore(
     def change(container: Container) -> Items | None:
         return put_back(container, container.items or (), before, fields)
 
-    edit = Edit(path, change, digest)
+    edit = Edit(path, change, digest, announce=announce)
     return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)
 
 
-def strip(path: Path, digest: Digest, *, mtime: Mtime = Mtime.NOW, hardlinks: HardLinks = HardLinks.SKIP) -> bool:
+def strip(
+    path: Path,
+    digest: Digest,
+    *,
+    mtime: Mtime = Mtime.NOW,
+    hardlinks: HardLinks = HardLinks.SKIP,
+    announce: Announce | None = None,
+) -> bool:
     """Take everything out of a file that mtag has written, whatever wrote it and wherever the file has been since.
 
     Each field gets back what it held before mtag, byte for byte, unless somebody has changed it after mtag did; a tag
@@ -197,7 +211,7 @@ def strip(path: Path, digest: Digest, *, mtime: Mtime = Mtime.NOW, hardlinks: Ha
     ----------
     path
         The file.
-    digest, mtime, hardlinks
+    digest, mtime, hardlinks, announce
         As for `write`.
 
     Returns
@@ -209,5 +223,5 @@ def strip(path: Path, digest: Digest, *, mtime: Mtime = Mtime.NOW, hardlinks: Ha
     FileError
         As `write`.
     """
-    edit = Edit(path, stripped, digest)
+    edit = Edit(path, stripped, digest, announce=announce)
     return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)

@@ -14,10 +14,12 @@ from mtag.tagfile.containers import opened, parsed, read
 from mtag.tagfile.fields import VALUED, Fields, Style, agree, own_lines
 from mtag.tagfile.items import Container, Items
 from mtag.tagfile.origin import fields_of
+from mtag.tagfile.snapshot import Snapshot, take
 from mtag.tagfile.witness import Testimony, hear
 
 Digest = Callable[[Path], str]  # identifies the audio in a file, whatever its tag
 Change = Callable[[Container], "Items | None"]  # gives the items that a file is to have, None for no tag at all
+Announce = Callable[[Snapshot, Snapshot], None]  # is told what a file said, and what it is going to say
 
 
 class Edit:
@@ -35,10 +37,18 @@ class Edit:
         How the copy has to read, for mtag and for mutagen; None when anything goes that was there before.
     style
         How the values of those are spelt.
+    announce
+        Called once the copy has been found good, right before it takes the file's place; raises to prevent that.
     """
 
     def __init__(
-        self, path: Path, change: Change, digest: Digest, fields: Fields | None = None, style: Style | None = None
+        self,
+        path: Path,
+        change: Change,
+        digest: Digest,
+        fields: Fields | None = None,
+        style: Style | None = None,
+        announce: Announce | None = None,
     ) -> None:
         """Keep the parts; nothing is read yet."""
         self.path = path
@@ -46,6 +56,7 @@ class Edit:
         self.digest = digest
         self.fields = fields
         self.style = style or Style()
+        self.announce = announce
 
     def patches(self, file: BinaryIO) -> list[Patch]:
         """Say which bytes of the open file are to change; none when its items are as they should be."""
@@ -63,8 +74,11 @@ class Edit:
                 if self.digest(copy) != self.digest(self.path):
                     raise self._refusal("its audio would not have stayed the same")
                 self._check_testimony(hear(self.path, self.old), hear(copy, new))
+                after = take(new.dialect, new.items)
         except FileError as error:
             raise FileError(self.path, error.kind, error.reason) from error
+        if self.announce:
+            self.announce(take(self.old.dialect, self.old.items), after)
 
     def _check_items(self, new: Container) -> None:
         same_kind = new.name == self.old.name and new.dialect.spelling == self.old.dialect.spelling

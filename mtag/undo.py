@@ -1,0 +1,177 @@
+"""A run taken back: every field that it touched says again, byte for byte, what it said before."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mtag import tagfile
+from mtag.audio import Decoders
+from mtag.catalog import Catalog, Change, Run
+from mtag.errors import CatalogError, FailureKind, SkippedError
+from mtag.hearing import failure_of
+from mtag.recorder import Recorder
+from mtag.results import Restored, Status
+from mtag.sameness import is_known_by_another_name
+from mtag.tagfile import Digest, Field, HardLinkedError, HardLinks, Mtime, Snapshot
+from mtag.walk import find_files
+
+LAST = "last"  # in place of a run's number
+OWN = frozenset({Field.PROVENANCE})  # says nothing to people
+
+
+@dataclass(frozen=True)
+class UndoOptions:
+    """How a run is to be taken back, or files to be stripped."""
+
+    write: bool = True  # else say only what would be written
+    force: bool = False  # restore even what somebody has changed since
+    mtime: Mtime = Mtime.NOW  # the time stamp a written file gets
+    hardlinks: HardLinks = HardLinks.SKIP  # what is done with a file that has several names
+    arguments: str = ""  # how it was asked for, for the catalog's list of runs
+    version: str = ""  # of mtag, likewise
+
+
+def find_run(catalog: Catalog, name: str) -> Run:
+    """The run of a number, or the last one.
+
+    Raises
+    ------
+    CatalogError
+        There is no such run, or it is still at work.
+    """
+    runs = catalog.runs()
+    if not runs:
+        raise CatalogError("there is no run that could be undone")
+    run = runs[-1] if name == LAST else next((run for run in runs if str(run.id) == name), None)
+    if run is None:
+        raise CatalogError(f"there is no run {name}; `mtag undo` lists them")
+    if run.finished is None and catalog.is_alive(run.id):
+        raise CatalogError(f"run {run.id} is still at work")
+    return run
+
+
+def changes_of(catalog: Catalog, run: Run, paths: Sequence[Path] | None = None) -> list[Change]:
+    """The changes of a run, latest first: all, or those in files under some paths.
+
+    Files that have moved are looked for under those paths.
+    """
+    changes = catalog.changes(run.id)
+    if paths and not all(os.path.lexists(change.place) for change in changes):
+        for file in find_files(paths):
+            if isinstance(file, Path):
+                is_known_by_another_name(catalog, file, os.stat(file))
+        changes = catalog.changes(run.id)
+    roots = [Path(os.path.abspath(path)) for path in paths or ()]
+    return [change for change in reversed(changes) if not roots or _is_under(change, roots)]
+
+
+def undo(
+    changes: Iterable[Change], catalog: Catalog, options: UndoOptions, stop: threading.Event | None = None
+) -> Iterator[Restored]:
+    """Take changes back; that is a run of its own, which can be undone in turn.
+
+    Parameters
+    ----------
+    changes
+        From `changes_of`.
+    catalog
+        Before-values of this run go here. Its thread is the one that takes the results.
+    options
+        How to go about it.
+    stop
+        Once it is set no further file is begun, and the results end.
+
+    Yields
+    ------
+    One result a change. Whatever happens to a file is its result; only trouble with the catalog raises.
+    """
+    recorder = Recorder(catalog, "undo", options.arguments, options.version)
+    with closing(Decoders()) as decoders:
+        for change in changes:
+            if stop and stop.is_set():
+                break
+            yield guarded(change.place, partial(_undo, change, recorder, options, decoders.packet_digest))
+    recorder.finish()
+
+
+def guarded(path: Path, deal: Callable[[], Restored]) -> Restored:
+    """Deal with a file; whatever goes wrong is its result."""
+    try:
+        return deal()
+    except Exception as error:
+        failure = failure_of(path, error)
+        is_skipped = isinstance(failure, (HardLinkedError, SkippedError))
+        return Restored(path, Status.SKIPPED if is_skipped else Status.FAILED, error=failure)
+
+
+def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Digest) -> Restored:
+    path = change.place
+    if options.write:
+        recorder.tidy(path)
+    stat = _stat(path)
+    before, after = Snapshot.from_json(change.before), change.after and Snapshot.from_json(change.after)
+    touched = _touched(before, after or None)
+    differing = touched & tagfile.changed_since(path, before)
+    theirs = tagfile.changed_since(path, after) if after else differing
+    left = frozenset() if options.force else differing & theirs
+    if left - OWN and not touched - left - OWN:
+        raise SkippedError(path, FailureKind.CHANGED, f"was left alone: its {named(left)} was changed since")
+    told = in_order(differing - left), in_order(left - OWN)
+    if not options.write:
+        refuse_if_linked(path, stat, options)
+        return Restored(path, Status.PREVIEW if differing - left else Status.UNCHANGED, *told)
+    is_written = recorder.change(
+        path,
+        stat,
+        lambda announce: tagfile.restore(
+            path,
+            before,
+            digest,
+            fields=touched - left,
+            mtime=options.mtime,
+            hardlinks=options.hardlinks,
+            announce=announce,
+        ),
+    )
+    return Restored(path, Status.WRITTEN if is_written else Status.UNCHANGED, *told)
+
+
+def refuse_if_linked(path: Path, stat: os.stat_result, options: UndoOptions) -> None:
+    """Promise in a preview what writing does with a file of several names."""
+    if stat.st_nlink > 1 and options.hardlinks is HardLinks.SKIP:
+        raise HardLinkedError(path, stat.st_nlink)
+
+
+def in_order(fields: Collection[Field]) -> tuple[Field, ...]:
+    """Fields as they are told: the one that only mtag reads comes last."""
+    return tuple(field for field in Field if field in fields)
+
+
+def named(fields: Collection[Field]) -> str:
+    """Fields in a sentence."""
+    return " and ".join(field.value for field in in_order(fields) if field not in OWN)
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        reason = "is not there any more; name the folder that it is in now"
+        raise SkippedError(path, FailureKind.MISSING, reason) from None
+
+
+def _touched(before: Snapshot, after: Snapshot | None) -> frozenset[Field]:
+    """The fields that a change has touched, as far as that is known."""
+    if after is None or before.spelling != after.spelling:
+        return before.fields
+    return frozenset(field for field in before.fields if before.items_of(field) != after.items_of(field))
+
+
+def _is_under(change: Change, roots: Iterable[Path]) -> bool:
+    return any(root in (path, *path.parents) for path in (change.place, change.path) for root in roots)
