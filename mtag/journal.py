@@ -6,6 +6,7 @@ that makes it holds a lock as long as it lives, so that what a killed run left p
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import sys
@@ -30,6 +31,15 @@ class Run:
     version: str
     command: str  # scan, retag, undo or strip
     n_files: int  # files it changed
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The arguments where they are JSON; else none are known."""
+        try:
+            asked = json.loads(self.arguments)
+        except ValueError:
+            return {}
+        return asked if isinstance(asked, dict) else {}
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ class _Track(Track):
     """A track on its way through a scan."""
 
     stat: os.stat_result | None = None  # the file as it was when its turn came
-    cached: bool = False
+    cached: bool = False  # nobody listens for it
+    kept: bool = False  # the catalog has its scores
     result: ScanResult | None = None  # known beforehand: nothing has happened to the file, and the options are the same
 
 
@@ -152,7 +153,7 @@ class _Scan:
         self.recorder = Recorder(catalog, options.command, options.arguments, options.version)
         catalog.know_models(self.fingerprint, Models(combination, self.tags))
         self.failed_before = {failure.path: failure for failure in catalog.failures()}
-        self.under_way: dict[tuple[int, int], Future[Heard]] = {}  # files of several names, by device and inode
+        self.linked: dict[tuple[int, int], Future[Heard]] = {}  # files of several names, by device and inode
 
     def results(self, files: Iterable[Path | FileError]) -> Iterator[ScanResult]:
         for track in in_order(self._begin_all(files), self.ears.limit, self._remember):
@@ -188,12 +189,19 @@ class _Scan:
             return _Track(file, settled(explain(file, error)))
         known = self._known_result(file, stat)
         if known:
-            return _Track(file, NOT_NEEDED, stat, cached=True, result=known)
+            return _Track(file, NOT_NEEDED, stat, cached=True, kept=True, result=known)
         heard = self._recall(file, stat)
-        if heard:
-            return _Track(file, settled(heard), stat, cached=True)
+        track = _Track(file, settled(heard), stat, cached=True, kept=True) if heard else self._heard_anew(file, stat)
+        if stat.st_nlink > 1 and stat.st_ino:
+            self.linked.setdefault((stat.st_dev, stat.st_ino), track.future)
+        return track
+
+    def _heard_anew(self, file: Path, stat: os.stat_result) -> _Track:
+        """Have a file heard whose scores are not known; one of several names, once."""
+        if twin := self.linked.get((stat.st_dev, stat.st_ino)):
+            return _Track(file, twin, stat, cached=True)
         reason = self._reason_to_skip(file, stat)
-        return _Track(file, settled(reason) if reason else self._listen(file, stat), stat)
+        return _Track(file, settled(reason) if reason else self.ears.listen(file), stat)
 
     def _known_result(self, file: Path, stat: os.stat_result) -> ScanResult | None:
         if self._is_guarded(stat):
@@ -225,18 +233,9 @@ class _Scan:
             return SkippedError(file, FailureKind.CRASH, reason)
         return None
 
-    def _listen(self, file: Path, stat: os.stat_result) -> Future[Heard]:
-        """Have a file heard; under several names, once."""
-        if stat.st_nlink == 1 or not stat.st_ino:
-            return self.ears.listen(file)
-        identity = stat.st_dev, stat.st_ino
-        if identity not in self.under_way:
-            self.under_way[identity] = self.ears.listen(file)
-        return self.under_way[identity]
-
     def _remember(self, track: _Track) -> None:
         """Keep what was heard, unless the file has changed while it was listened to."""
-        if track.cached or track.stat is None or track.future.exception():
+        if track.kept or track.stat is None or track.future.exception():
             return
         with suppress(OSError):
             now = os.stat(track.path)

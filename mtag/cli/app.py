@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the function's docstring
     "scan": "Hear a music library, and write genre and comment into its files.",
     "retag": "Write anew what was heard before, without listening again.",
+    "undo": "List the runs that changed files, or take one back.",
+    "strip": "Take everything out of files again that mtag has written.",
     "failures": "List the files that could not be dealt with, and why.",
     "catalog": "Look after the catalog: info, vacuum, forget PATH..., export.",
     "predict": "Hear tracks, and show the tags that fit them best.",

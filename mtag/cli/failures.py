@@ -38,14 +38,13 @@ def failures(paths: Under = None, as_json: Json = False, clear: Clear = False, c
 
 
 def _print_records(failures: list[Failure]) -> None:
-    from datetime import datetime, timezone
-
     from mtag.cli import records
 
     for failure in failures:
-        happened = datetime.fromtimestamp(failure.happened, timezone.utc).isoformat(timespec="seconds")
         error = {"kind": failure.kind.value, "message": records.legible(failure.reason)}
-        records.print_record({"path": records.legible(failure.path), "error": error, "when": happened})
+        records.print_record(
+            {"path": records.legible(failure.path), "error": error, "when": records.moment(failure.happened)}
+        )
 
 
 def _show(failures: list[Failure], cleared: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from mtag.cli.command import CONFIG
 from mtag.players import PLAYERS
-from mtag.tagfile import GenrePolicy
+from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
 if TYPE_CHECKING:
     from mtag.config import Config
@@ -61,6 +61,14 @@ For = Annotated[
     str | None,
     typer.Option("--for", metavar="PLAYER", help=f"Write as it reads best: {', '.join(PLAYERS)}, or one of your own."),
 ]
+MtimeOption = Annotated[
+    Mtime, typer.Option("--mtime", help="The time stamp of a written file: now, as it was, or two seconds later.")
+]
+HardLinksOption = Annotated[
+    HardLinks,
+    typer.Option("--hardlinks", help="A file of several names: left alone, written under all of them, or parted."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show only what failed, and the summary.")]
 CatalogFile = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Where scores and before-values are kept.")

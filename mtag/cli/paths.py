@@ -13,14 +13,16 @@ from mtag.errors import FileError
 from mtag.walk import find_files
 
 
-def find_named(paths: Sequence[Path], stop: threading.Event, *, every_name: bool = False) -> list[Path | FileError]:
+def find_named(
+    paths: Sequence[Path], stop: threading.Event | None = None, *, every_name: bool = False
+) -> list[Path | FileError]:
     """All audio files under the paths on the command line, as far as the search gets before `stop` is set.
 
     The path `-` stands for those on standard input: one a line or, where it has NUL bytes, one between any two.
     `every_name` is as for `find_files`.
     """
     named = [path for given in paths for path in (_listed() if str(given) == "-" else [given])]
-    return list(takewhile(lambda _: not stop.is_set(), find_files(named, every_name=every_name)))
+    return list(takewhile(lambda _: not (stop and stop.is_set()), find_files(named, every_name=every_name)))
 
 
 def _listed() -> list[Path]:

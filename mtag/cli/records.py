@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mtag.errors import FileError
-from mtag.library import ScanResult, Status, Summary, TagScore
+from mtag.results import Restored, ScanResult, Status, Summary, TagScore
 
 if TYPE_CHECKING:
-    from mtag.catalog import Heard
+    from mtag.catalog import Heard, Run
 
 Record = Mapping[str, Any]
 
@@ -59,6 +60,43 @@ def result_record(result: ScanResult) -> Record:
         "cached": result.cached,
         "error": _error(result.error),
     }
+
+
+def restored_record(result: Restored) -> Record:
+    """What `mtag undo --json` and `mtag strip --json` print of one file."""
+    return {
+        "path": legible(result.path),
+        "status": result.status.value,
+        "restored": [field.value for field in result.fields],
+        "left": [field.value for field in result.left],
+        "error": _error(result.error),
+    }
+
+
+def run_record(run: Run) -> Record:
+    """What `mtag undo --json` prints of one run."""
+    return {
+        "run": run.id,
+        "started": moment(run.started),
+        "finished": None if run.finished is None else moment(run.finished),
+        "command": run.command,
+        "files": run.n_files,
+        "arguments": {name: value for name, value in run.asked.items() if name != "vocabulary"},
+        "version": run.version,
+    }
+
+
+def moment(seconds: float) -> str:
+    """A time as programs read it: ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def tally_record(summary: Summary, seconds: float, interrupted: bool) -> Record:
+    """The last line of a command that restores files."""
+    numbers: dict[str, Any] = {"files": summary.n_files}
+    numbers.update((status.value, summary.counts[status]) for status in Status)
+    numbers.update(failures=dict(summary.failures), seconds=round(seconds, 3), interrupted=interrupted)
+    return {"summary": numbers}
 
 
 def summary_record(summary: Summary, seconds: float, interrupted: bool) -> Record:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import stat
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +19,17 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.table import Table
 from rich.text import Text
 
 from mtag.cli.records import legible
 from mtag.errors import FileError
-from mtag.library import ScanResult, Status, Summary, TagScore
+from mtag.results import Restored, ScanResult, Status, Summary, TagScore
 from mtag.tagfile import COMMENT_PREFIX
 from mtag.vocabulary import Kind
 
 if TYPE_CHECKING:
-    from mtag.catalog import Heard
+    from mtag.catalog import Heard, Run
 
 BAR_CELLS = 24  # length of a score of 1
 PROGRESS_CELLS = 30
@@ -48,6 +51,8 @@ MARKS = {  # status -> sign, the same in ASCII, style
     Status.SKIPPED: ("-", "-", "yellow"),
     Status.FAILED: ("✗", "x", "red"),
 }
+UNTOLD = frozenset({"vocabulary", "jobs", "device", "as_json", "quiet", "catalog", "weights"})  # of a run's arguments
+OPTION_NAMES = {"player": "for"}  # where a parameter is not called like its option
 NO_FILES = "There are no audio files."
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -141,7 +146,7 @@ class Listing:
         self._folder: Path | None = None
         self.n_shown = 0
 
-    def show(self, result: ScanResult) -> None:
+    def show(self, result: ScanResult | Restored) -> None:
         """Print a file's line, where it has one: what stays as it is goes without saying."""
         if not self._is_shown(result):
             return
@@ -152,17 +157,25 @@ class Listing:
                 self._console.print(Text(printable(self._folder), "bold"))
         self._console.print(self._line(result))
 
-    def _is_shown(self, result: ScanResult) -> bool:
+    def _is_shown(self, result: ScanResult | Restored) -> bool:
         if self._quiet:
             return result.status is Status.FAILED
-        return result.status is not Status.UNCHANGED or (result.abstained and not result.cached)
+        if result.status is not Status.UNCHANGED:
+            return True
+        return isinstance(result, ScanResult) and result.abstained and not result.cached
 
-    def _line(self, result: ScanResult) -> Text:
+    def _line(self, result: ScanResult | Restored) -> Text:
         sign, plain, style = MARKS[result.status]
         mark = plain if self._console.options.ascii_only else sign
         line = Text.assemble("  ", (mark, style), " ", self._cell(result.path.name, self._name_cells), "  ")
         if result.error:
             return line.append(printable(result.error.reason), style)
+        if isinstance(result, Restored):
+            line.append(", ".join(field.value for field in result.fields))
+            if result.left:
+                left = ", ".join(field.value for field in result.left)
+                line.append(f"  left alone, because it was changed since: {left}", "yellow")
+            return line
         if result.status is Status.UNCHANGED:
             return line.append("nothing sure enough to write", "dim")
         genres = self._cell(", ".join(result.genres), GENRE_CELLS)
@@ -199,6 +212,49 @@ def print_summary(console: Console, summary: Summary, seconds: float, interrupte
         console.print(Text("Interrupted; run again to go on.", "yellow"))
     if summary.counts[Status.PREVIEW]:
         console.print(Text.assemble("Nothing was written; run again with ", ("--write-tags", "bold"), "."))
+
+
+def print_tally(console: Console, summary: Summary, interrupted: bool) -> None:
+    """The closing sentences of a command that restores files."""
+    if not summary.n_files and not interrupted:
+        console.print(NO_FILES)
+        return
+    console.print(f"{count(summary.n_files, 'file')}: {_told(summary)}.")
+    if interrupted:
+        console.print(Text("Interrupted; run again to go on.", "yellow"))
+    if summary.counts[Status.PREVIEW]:
+        console.print(Text.assemble("Nothing was written; run again without ", ("--dry-run", "bold"), "."))
+
+
+def print_runs(console: Console, runs: Sequence[Run]) -> None:
+    """A table of the runs that changed files, oldest first."""
+    if not runs:
+        console.print("No run has changed a file.")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", justify="right")
+    table.add_column("when")
+    table.add_column("files", justify="right")
+    table.add_column("what", overflow="fold")
+    for run in runs:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+        unfinished = "  (did not finish)" if run.finished is None else ""
+        table.add_row(str(run.id), when, f"{run.n_files:,}", f"{printable(asked_for(run))}{unfinished}")
+    console.print(table)
+    console.print("`mtag undo RUN` takes one back, `mtag undo last` the last.")
+
+
+def asked_for(run: Run) -> str:
+    """A run in short, as it might have been typed."""
+    asked = dict(run.asked)
+    paths = [str(path) for path in asked.pop("paths", None) or ()]
+    words = ["mtag", run.command, str(asked.pop("run", ""))]
+    for name, value in asked.items():
+        if name not in UNTOLD and value not in (False, None):
+            option = OPTION_NAMES.get(name, name.replace("_", "-"))
+            words.append(f"--{option}" if value is True else f"--{option} {shlex.quote(str(value))}")
+    shown = [shlex.quote(path) for path in paths[:3]] + ([f"... ({len(paths)} paths)"] if len(paths) > 3 else [])
+    return " ".join(filter(None, [*words, *shown]))
 
 
 def _told(summary: Summary) -> str:

@@ -10,8 +10,10 @@ from mtag.cli.options import (
     Fast,
     For,
     Genre,
+    HardLinksOption,
     Json,
     MinScore,
+    MtimeOption,
     Paths,
     Precision,
     PrecisionOption,
@@ -20,7 +22,7 @@ from mtag.cli.options import (
     Weights,
     WriteTags,
 )
-from mtag.tagfile import GenrePolicy
+from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
 
 def retag(
@@ -32,6 +34,8 @@ def retag(
     player: For = None,
     top: Top = None,
     min_score: MinScore = None,
+    mtime: MtimeOption = Mtime.NOW,
+    hardlinks: HardLinksOption = HardLinks.SKIP,
     as_json: Json = False,
     quiet: Quiet = False,
     weights: Weights = None,
@@ -55,6 +59,8 @@ def retag(
         top=top,
         min_score=min_score,
         precision=precision.value,
+        mtime=mtime,
+        hardlinks=hardlinks,
         listen=False,
         command="retag",
         vocabulary=words.vocabulary,

@@ -14,8 +14,10 @@ from mtag.cli.options import (
     Fast,
     For,
     Genre,
+    HardLinksOption,
     Json,
     MinScore,
+    MtimeOption,
     Paths,
     Precision,
     PrecisionOption,
@@ -25,7 +27,7 @@ from mtag.cli.options import (
     WriteTags,
     all_cores,
 )
-from mtag.tagfile import GenrePolicy
+from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
 Jobs = Annotated[
     int | None, typer.Option("--jobs", metavar="N", min=1, help="Tracks heard at once; by default one a core.")
@@ -47,6 +49,8 @@ def scan(
     player: For = None,
     top: Top = None,
     min_score: MinScore = None,
+    mtime: MtimeOption = Mtime.NOW,
+    hardlinks: HardLinksOption = HardLinks.SKIP,
     jobs: Jobs = None,
     only_failed: OnlyFailed = False,
     retry_failed: RetryFailed = False,
@@ -73,6 +77,8 @@ def scan(
         policy=genre,
         top=top,
         min_score=min_score,
+        mtime=mtime,
+        hardlinks=hardlinks,
         jobs=jobs or all_cores(),
         device=device.value,
         precision=precision.value,

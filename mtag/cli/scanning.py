@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import typer
-from click.core import ParameterSource
 
 from mtag import library
 from mtag.catalog import Catalog
@@ -20,6 +19,7 @@ from mtag.cli.interrupt import stop_on_interrupt
 from mtag.cli.options import config_of
 from mtag.cli.paths import find_named
 from mtag.ensemble import Bundle
+from mtag.errors import CatalogError
 from mtag.pending import settle
 from mtag.tagfile import Style
 from mtag.vocabulary import Vocabulary
@@ -51,7 +51,8 @@ def wording(context: typer.Context, player: str | None) -> Wording:
 
 def asked(context: typer.Context, **others: object) -> str:
     """What was asked of a command otherwise than by default, on the command line or in the configuration: JSON."""
-    names = [name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    names = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
     return json.dumps({**{name: context.params[name] for name in names}, **others}, default=str)
 
 
@@ -62,6 +63,18 @@ def open_catalog(path: Path | None) -> Iterator[Catalog]:
         if catalog.notice:
             typer.echo(f"mtag: {catalog.notice}", err=True)
         settle(catalog)
+        yield catalog
+
+
+@contextmanager
+def open_catalog_if_possible(path: Path | None) -> Iterator[Catalog | None]:
+    """An open catalog, or none for work that can do without; that is said."""
+    with ExitStack() as stack:
+        try:
+            catalog = stack.enter_context(open_catalog(path))
+        except CatalogError as error:
+            typer.echo(f"mtag: {error}; this run is not recorded", err=True)
+            catalog = None
         yield catalog
 
 

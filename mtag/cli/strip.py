@@ -1,0 +1,42 @@
+"""`mtag strip`: files as if mtag had never been there."""
+
+from __future__ import annotations
+
+import typer
+
+from mtag.cli import version
+from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Paths, Quiet
+from mtag.tagfile import HardLinks, Mtime
+
+
+def strip(
+    context: typer.Context,
+    paths: Paths,
+    dry_run: DryRun = False,
+    mtime: MtimeOption = Mtime.NOW,
+    hardlinks: HardLinksOption = HardLinks.SKIP,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    catalog: CatalogFile = None,
+) -> None:
+    """Take everything out of files again that mtag has written.
+
+    What a file said before stands in the file itself, so this works without a catalog, too. Where one can be opened it
+    is a run like any other, and can be undone.
+    """
+    from mtag import strip as work
+    from mtag.cli.paths import find_named
+    from mtag.cli.restoring import restore_files
+    from mtag.cli.scanning import Manner, asked, open_catalog_if_possible
+    from mtag.undo import UndoOptions
+
+    options = UndoOptions(not dry_run, False, mtime, hardlinks, asked(context), version())
+    with open_catalog_if_possible(catalog) as opened:
+        files = find_named(paths, every_name=True)
+        raise typer.Exit(
+            restore_files(
+                files,
+                lambda stop: work.strip(files, opened, options, stop),
+                Manner(as_json, quiet, debug=bool(context.obj)),
+            )
+        )
