@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def strip(
     One result a file. Whatever happens to a file is its result; only trouble with the catalog raises.
     """
     recorder = Recorder(catalog, "strip", options.arguments, options.version)
-    with closing(Decoders()) as decoders:
+    with Decoders() as decoders:
         for file in files:
             if stop and stop.is_set():
                 break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,7 +91,7 @@ def undo(
     One result a change. Whatever happens to a file is its result; only trouble with the catalog raises.
     """
     recorder = Recorder(catalog, "undo", options.arguments, options.version)
-    with closing(Decoders()) as decoders:
+    with Decoders() as decoders:
         for change in changes:
             if stop and stop.is_set():
                 break

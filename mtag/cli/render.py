@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
-from rich.table import Table
 from rich.text import Text
 
 from mtag.cli.records import legible
@@ -231,17 +230,17 @@ def print_runs(console: Console, runs: Sequence[Run]) -> None:
     if not runs:
         console.print("No run has changed a file.")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", justify="right")
-    table.add_column("when")
-    table.add_column("files", justify="right")
-    table.add_column("what", overflow="fold")
-    for run in runs:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
-        unfinished = "  (did not finish)" if run.finished is None else ""
-        table.add_row(str(run.id), when, f"{run.n_files:,}", f"{printable(asked_for(run))}{unfinished}")
-    console.print(table)
+    rows = [("run", "when", "files", "what"), *map(_run_row, runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, when, n_files, what in rows:  # long ones may wrap, but are not cut to columns where a program reads
+        console.print(f"{number:>{widths[0]}}  {when:<{widths[1]}}  {n_files:>{widths[2]}}  {what}")
     console.print("`mtag undo RUN` takes one back, `mtag undo last` the last.")
+
+
+def _run_row(run: Run) -> tuple[str, str, str, str]:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    unfinished = "  (did not finish)" if run.finished is None else ""
+    return str(run.id), when, f"{run.n_files:,}", f"{printable(asked_for(run))}{unfinished}"
 
 
 def asked_for(run: Run) -> str:
