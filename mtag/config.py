@@ -52,7 +52,7 @@ class Config:
             return Player()
         if name not in self.known_players:
             reason = f'no player is called "{name}"{nearest(name, self.known_players)}'
-            raise ConfigError(self.path, "--for", reason)
+            raise ConfigError(None, "--for", reason)
         return self.known_players[name]
 
     def vocabulary(self, player: str | None = None) -> Vocabulary:

@@ -71,14 +71,14 @@ class ConfigError(MtagError):
 
     Attributes
     ----------
-        path: the file.
+        path: the file; None: what is at fault was asked for elsewhere.
         key: what in it is at fault, "[scan] jobs"; None: the file as a whole.
         reason: the rest of the sentence.
     """
 
-    def __init__(self, path: Path, key: str | None, reason: str) -> None:
+    def __init__(self, path: Path | None, key: str | None, reason: str) -> None:
         """Keep the parts; the message is `path: key: reason`."""
-        super().__init__(f"{path}: {key}: {reason}" if key else f"{path}: {reason}")
+        super().__init__(": ".join(str(part) for part in (path, key, reason) if part is not None))
         self.path = path
         self.key = key
         self.reason = reason

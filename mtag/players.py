@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mtag.field import Field
 from mtag.tagfile import Style
-from mtag.vocabulary import DEFAULT_FIELDS, MAX_GENRES, Fields, Kind
+from mtag.vocabulary import MAX_GENRES, Fields, Kind
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,6 @@ class Player:
     genres: int = MAX_GENRES  # at most
     fields: Fields = field(default_factory=dict)  # the kinds for each field, where they are not the usual ones
 
-
-_REST_IN_COMMENT = DEFAULT_FIELDS[Field.COMMENT]
 
 PLAYERS: Mapping[str, Player] = {
     # Splits a lone value at comma, semicolon and slash, and leaves several values alone (navidrome #4516); MOOD is
@@ -34,7 +32,7 @@ PLAYERS: Mapping[str, Player] = {
     "foobar": Player(fields={Field.MOOD: frozenset({Kind.MOOD})}),
     # Has one genre a track and one comment, of several comments the first (onetagger #439), and no mood. ID3 2.3 is
     # caution: what tools made for it write.
-    "rekordbox": Player(Style(id3_version=3), genres=1, fields={Field.COMMENT: _REST_IN_COMMENT}),
+    "rekordbox": Player(Style(id3_version=3), genres=1),
     # Explorer is reported not to read ID3 2.4; in 2.3 several genres are by custom one text with semicolons
     # (taglib-sharp #111, mutagen #492).
     "windows": Player(Style(id3_version=3, separator="; ")),

@@ -8,8 +8,11 @@ from typing import Annotated
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtag.cli.app import COMMANDS, find_command, load_command
+from mtag.cli.config import _toml as toml
 from mtag.cli.defaults import check_options, default_map, options_of, settings_of
 from mtag.config import Config, parse_config
 from mtag.errors import ConfigError
@@ -121,6 +124,52 @@ def test_every_flag_can_be_taken_back(name):
     for parameter in load_command(name).params:
         if getattr(parameter, "is_flag", False) and parameter.name != "help":
             assert parameter.secondary_opts == [f"--no-{parameter.opts[0][2:]}"]
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=5)
+SINGLE = TEXTS | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.sampled_from(["rock", "indian", "mood", "genre", "id3"])
+VALUES = st.recursive(SINGLE, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
+PLACES = st.sampled_from(
+    [
+        "vocabulary.rename",
+        "vocabulary.hide",
+        "vocabulary.thresholds",
+        "fields.mood",
+        "players.car",
+        "players.car.id3",
+        "defaults.top",
+        "players.car.separator",
+        "players.car.genres",
+        "players.car.fields",
+        "scan.for",
+        "scan.jobs",
+        "scan.genre",
+        "scan.weights",
+        "train.member",
+        "predict.fast",
+        "scan",
+        "defaults",
+        "players",
+        "vocabulary",
+    ]
+)
+
+
+@given(PLACES, VALUES)
+def test_any_value_anywhere_is_either_understood_or_named(place, value):
+    try:
+        config = parsed(f"{place} = {toml(value)}")
+        check_options(config, SETTABLE)
+    except ConfigError as error:
+        named = error.key
+    else:
+        named = "nothing"
+        for name, function in SETTABLE.items():
+            default_map(function, name, config)
+        for player in (None, *config.known_players):
+            config.vocabulary(player).describe()
+    assert named
 
 
 @pytest.mark.parametrize("page", ["configuration.md", "players.md"])

@@ -305,7 +305,7 @@ def test_a_player_decides_how_several_genres_are_written(mtag, album, tmp_path):
 def test_a_player_that_is_not_known_is_a_usage_error_before_anything_is_heard(mtag, album):
     ended = mtag("scan", album, "--for", "rekordbx")
     assert (ended.code, ended.out) == (2, "")
-    assert "did you mean rekordbox?" in ended.err
+    assert ended.err == 'mtag: --for: no player is called "rekordbx"; did you mean rekordbox?\n'
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
