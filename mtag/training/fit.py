@@ -125,7 +125,13 @@ def fit(
         done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
         pace = (time.monotonic() - started) / done
         report(_progress(run, recipe, loss, pace))
-    record = {"recipe": _plain(recipe), "seed": seed, "seconds": round(run.seconds), "validation": run.history}
+    record = {
+        "recipe": _plain(recipe),
+        "seed": seed,
+        "start": start.record.get("bundle") if start else None,
+        "seconds": round(run.seconds),
+        "validation": run.history,
+    }
     return Trained(run.average.eval().cpu().float(), batches.normalisation, record)
 
 

@@ -246,7 +246,6 @@ def _record(
         "commit": _commit(),
         "sources": dict(Counter(track.split("\t")[0] for track in corpus.tracks)) if corpus.soft else {},
         "teacher": options.teacher and {"name": options.teacher.name, "sha256": _sha256(options.teacher)},
-        "start": options.start and load_bundle(options.start).fingerprint(),
         "versions": N_VERSIONS if options.teacher else 1,
         "members": {
             member: result.record | {"normalisation": asdict(result.normalisation)}

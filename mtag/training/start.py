@@ -42,4 +42,4 @@ def load_member(bundle: Bundle, member: str) -> Trained:
         normalisation = Normalisation(**record["normalisation"])
     except (RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{bundle.folder}: {member} is not one that mtag train has made ({error})") from error
-    return Trained(network.eval(), normalisation, record)
+    return Trained(network.eval(), normalisation, record | {"bundle": bundle.fingerprint()})
