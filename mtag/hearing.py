@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from mtag.audio import Decoders
+from mtag.audio import Decoders, SpreadReader, WindowReader, Windows
 from mtag.catalog import Heard
 from mtag.errors import FailureKind, FileError, MtagError
-from mtag.predict import predict_file
+from mtag.predict import predict_windows
 from mtag.walk import explain
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Ears:
         Tracks heard at once.
     stop
         Once it is set, no further track is begun; those in hand are heard to their end.
+    n_windows
+        Windows of each track to hear, spread over it; None: all.
 
     Attributes
     ----------
@@ -61,11 +63,14 @@ class Ears:
         The processes, for whatever else is to be read from music files.
     """
 
-    def __init__(self, load: Callable[[], Ensemble], jobs: int, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], Ensemble], jobs: int, stop: threading.Event | None = None, n_windows: int | None = None
+    ) -> None:
         self.limit = jobs * LOOK_AHEAD
         self.stop = stop or threading.Event()
         self.decoders = Decoders()
         self._load = load
+        self._n_windows = n_windows
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="mtag-ear")
 
     def __enter__(self) -> Ears:
@@ -91,7 +96,11 @@ class Ears:
     def _hear(self, path: Path, ensemble: Ensemble) -> Heard:
         if self.stop.is_set():
             raise StoppedError
-        prediction = predict_file(path, ensemble, self.decoders.read_blocks)
+        decoders = self.decoders
+        windows: Windows = WindowReader(path, decoders.read_blocks)
+        if self._n_windows:
+            windows = SpreadReader(path, self._n_windows, decoders.read_spread, decoders.read_blocks)
+        prediction = predict_windows(windows, ensemble)
         return Heard(prediction.scores, prediction.duration, prediction.n_windows)
 
 

@@ -45,6 +45,7 @@ class ScanOptions:
     min_score: float | None = None  # in place of each tag's own threshold
     vocabulary: Vocabulary = field(default_factory=Vocabulary)  # the words, and which fields they go to
     style: Style = field(default_factory=Style)  # how a player wants them written
+    windows: int | None = None  # of each track to hear, spread over it; None: all
     jobs: int = 1  # tracks heard at once
     device: str = "auto"
     precision: str = "auto"  # "fp32", "int8", or int8 where that is the faster one
@@ -115,7 +116,7 @@ def scan(
     def load_own() -> Ensemble:
         return load_ensemble(bundle, fast=options.fast, device=options.device, precision=options.precision)
 
-    with Ears(load or load_own, options.jobs, stop) as ears:
+    with Ears(load or load_own, options.jobs, stop, options.windows) as ears:
         work = _Scan(bundle, catalog, options, ears)
         yield from work.results(files)
         work.finish()
@@ -146,6 +147,8 @@ class _Scan:
         self.thresholds = bundle.thresholds(combination)
         precision = choose_precision(bundle, options.precision, options.device)
         self.fingerprint = bundle.fingerprint(combination, precision)
+        if options.windows:  # scores of a part of a track are others than those of all of it
+            self.fingerprint += f"-w{options.windows}"
         self.deciding = options.fingerprint(self.fingerprint, self.tags, self.thresholds)
         self.catalog = catalog
         self.options = options

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import Read, WindowReader, read_blocks
+from mtag.audio import Read, WindowReader, Windows, read_blocks
 from mtag.ensemble import Ensemble
 from mtag.features import log_mel
 
@@ -66,9 +66,19 @@ def predict_file(path: Path | str, ensemble: Ensemble, read: Read = read_blocks)
     FileError
         The file cannot be decoded, or is too short or silent.
     """
-    reader = WindowReader(Path(path), read)
-    taggram = np.concatenate([predict(batch, ensemble) for batch in _batches(reader, ensemble.batch_size)])
-    return Prediction(Path(path), reader.duration, taggram, ensemble.tags)
+    return predict_windows(WindowReader(Path(path), read), ensemble)
+
+
+def predict_windows(windows: Windows, ensemble: Ensemble) -> Prediction:
+    """Hear the windows of one file, a few at a time.
+
+    Raises
+    ------
+    FileError
+        What the windows raise.
+    """
+    taggram = np.concatenate([predict(batch, ensemble) for batch in _batches(windows, ensemble.batch_size)])
+    return Prediction(windows.path, windows.duration, taggram, ensemble.tags)
 
 
 def _batches(windows: Iterable[Float32], size: int) -> Iterator[Float32]:

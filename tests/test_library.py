@@ -724,3 +724,14 @@ def test_a_summary_counts_each_file_once():
 def test_a_settled_future_gives_what_it_was_given():
     assert settled(NOTHING).result() is NOTHING
     assert isinstance(settled(StopIteration("x")).exception(), StopIteration)
+
+
+# A part of each track
+
+
+def test_scores_of_a_few_windows_are_kept_apart_from_those_of_the_whole_track(run, music):
+    few = replace(PREVIEW, windows=2)
+    assert not any(result.cached for result in run(music, options=few))
+    assert all(result.cached for result in run(music, options=few))
+    assert not any(result.cached for result in run(music, options=replace(PREVIEW, windows=3)))
+    assert not any(result.cached for result in run(music))

@@ -48,11 +48,11 @@ SAMPLE_RATES = range(1_000, 6_000_001)  # Hz; any other is a damaged header
 Progressed = Callable[[], None]
 
 
-def _nobody_asks() -> None:
-    pass
+def nobody_asks() -> None:
+    """What is called where nobody wants to know that a file is being read."""
 
 
-def read_blocks(path: Path, progressed: Progressed = _nobody_asks) -> Iterator[Waveform]:
+def read_blocks(path: Path, progressed: Progressed = nobody_asks) -> Iterator[Waveform]:
     """Decode a file to 16 kHz mono, block by block.
 
     Packets that cannot be decoded are skipped; samples that are not finite read as zero.
@@ -73,8 +73,8 @@ def read_blocks(path: Path, progressed: Progressed = _nobody_asks) -> Iterator[W
     FileError
         unsupported, decode or permission.
     """
-    with _opened(path, progressed) as (container, stream):
-        blocks = to_mono(_decoded(container, stream))
+    with opened(path, progressed) as (container, stream):
+        blocks = to_mono(decoded(container, stream))
         first = next(blocks, None)
         if first is None:
             raise FileError(path, FailureKind.DECODE, "is damaged: none of its audio can be decoded")
@@ -82,7 +82,7 @@ def read_blocks(path: Path, progressed: Progressed = _nobody_asks) -> Iterator[W
         yield from blocks
 
 
-def packet_digest(path: Path, progressed: Progressed = _nobody_asks) -> str:
+def packet_digest(path: Path, progressed: Progressed = nobody_asks) -> str:
     """Fingerprint the audio of a file without decoding it.
 
     Tags and cover art play no part, so the digest stays the same as long as the audio itself is untouched.
@@ -103,7 +103,7 @@ def packet_digest(path: Path, progressed: Progressed = _nobody_asks) -> str:
     FileError
         unsupported, decode or permission.
     """
-    with _opened(path, progressed) as (container, stream):
+    with opened(path, progressed) as (container, stream):
         codec = stream.codec_context
         digest = hashlib.sha256(f"{codec.name} {codec.sample_rate}".encode())
         for packet in container.demux(stream):
@@ -112,7 +112,7 @@ def packet_digest(path: Path, progressed: Progressed = _nobody_asks) -> str:
 
 
 @contextmanager
-def _opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer, AudioStream]]:
+def opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer, AudioStream]]:
     """Open a file's audio stream; say in one sentence what goes wrong, then or later."""
     import av
 
@@ -174,14 +174,14 @@ def _audio_stream(path: Path, container: InputContainer) -> AudioStream:
     with suppress(UnicodeDecodeError):  # PyAV expects ASCII in a tag of any four bytes
         if stream.codec_context.codec_tag == "drms":
             raise FileError(path, FailureKind.UNSUPPORTED, "is copy-protected")
+    stream.codec_context.thread_count = 1  # tracks run side by side, so one thread is a track's share
     return stream
 
 
-def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+def decoded(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
     """Decode what can be decoded."""
     import av
 
-    stream.codec_context.thread_count = 1  # tracks run side by side, so one thread is a track's share
     for packet in _packets(container, stream):
         try:
             frames = stream.decode(packet)

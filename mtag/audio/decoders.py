@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from mtag.audio.decode import Waveform
 from mtag.audio.process import DiedError, Process, Watchdog
+from mtag.audio.spread import Stretch
 from mtag.audio.wire import Job, Task
 from mtag.errors import FailureKind, FileError
 
@@ -85,6 +87,12 @@ class Decoders:
         """
         for content in self._answers(Task.of(Job.BLOCKS, path), path):
             yield np.frombuffer(content, np.float32)
+
+    def read_spread(self, path: Path, n_windows: int) -> Iterator[Stretch]:
+        """As `mtag.audio.read_spread`, in another process; raises as `read_blocks`."""
+        answers = self._answers(Task.of(Job.SPREAD, path, n_windows), path)
+        for length in answers:
+            yield Stretch(np.frombuffer(next(answers), np.float32), struct.unpack("<d", length)[0])
 
     def packet_digest(self, path: Path) -> str:
         """As `mtag.audio.packet_digest`, in another process; raises as `read_blocks`."""

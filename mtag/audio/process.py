@@ -94,7 +94,7 @@ class Process:
                 if kind is Kind.CRASH:
                     reason, traceback = json.loads(content)
                     raise FileError(path, FailureKind.CRASH, reason) from RemoteError(traceback)
-                if kind in (Kind.SAMPLES, Kind.DIGEST):
+                if kind in (Kind.SAMPLES, Kind.LENGTH, Kind.DIGEST):
                     yield content
         except (EOFError, OSError):
             raise self._death() from None

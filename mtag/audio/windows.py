@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtag.audio.decode import read_blocks
+from mtag.audio.spread import Stretch, read_spread
 from mtag.constants import MIN_REST_SAMPLES, MIN_TRACK_SECONDS, SAMPLE_RATE, SILENCE_DBFS, WINDOW_SAMPLES
 from mtag.errors import FailureKind, FileError
 
 Waveform = NDArray[np.float32]
 Read = Callable[[Path], Iterable[Waveform]]
+Spread = Callable[[Path, int], Iterable[Stretch]]
 
 
 def slice_windows(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
@@ -40,8 +43,19 @@ def slice_windows(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
         yield np.concatenate([previous[filled:], window[:filled]])
 
 
+class Windows(Protocol):
+    """The windows of one file that are worth listening to: iterate over it once."""
+
+    path: Path
+    duration: float  # seconds; the track's length once the iteration has ended
+
+    def __iter__(self) -> Iterator[Waveform]:
+        """Yield (465600,) float32 windows of 16 kHz mono."""
+        ...
+
+
 class WindowReader:
-    """The windows of one file that are worth listening to: iterate over it once.
+    """All windows of one file that are worth listening to: iterate over it once.
 
     Yields (465600,) float32 windows of 16 kHz mono; those quieter than -60 dBFS (RMS) are left out.
 
@@ -91,6 +105,52 @@ class WindowReader:
             n_samples += block.size
             self.duration = n_samples / SAMPLE_RATE
             yield block
+
+
+class SpreadReader:
+    """A few windows of one file, spread over it: iterate over it once.
+
+    Yields and raises as `WindowReader`, and takes its place where a file cannot be sought in, is hardly longer than the
+    windows together, or is silent in all of them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_windows
+        How many, those that are silent included.
+    spread
+        Gives the windows; by default they are decoded in this process.
+    read
+        Gives all samples of the file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    duration
+        The track's length in seconds as the container tells it, or as decoded where all of it was.
+    """
+
+    def __init__(self, path: Path, n_windows: int, spread: Spread = read_spread, read: Read = read_blocks) -> None:
+        self.path = path
+        self.duration = 0.0
+        self._n_windows = n_windows
+        self._spread = spread
+        self._read = read
+
+    def __iter__(self) -> Iterator[Waveform]:
+        """Decode the windows and yield them."""
+        silent = True
+        for window, seconds in self._spread(self.path, self._n_windows):
+            self.duration = seconds
+            if level(window) >= SILENCE_DBFS:
+                silent = False
+                yield window
+        if silent:
+            whole = WindowReader(self.path, self._read)
+            yield from whole
+            self.duration = whole.duration
 
 
 def level(samples: Waveform) -> float:

@@ -19,6 +19,7 @@ class Job(str, Enum):
 
     BLOCKS = "blocks"
     DIGEST = "digest"
+    SPREAD = "spread"
 
 
 class Kind(bytes, Enum):
@@ -27,6 +28,7 @@ class Kind(bytes, Enum):
     READY = b"R"  # nothing: the process has started
     ALIVE = b"A"  # nothing: more of the file has been read
     SAMPLES = b"S"  # float32
+    LENGTH = b"L"  # float64: the track's, in seconds; before the samples of a stretch
     DIGEST = b"D"  # ASCII
     END = b"E"  # nothing: the task is done
     FAILURE = b"F"  # JSON: kind and reason of a FileError
@@ -39,6 +41,7 @@ class Task:
 
     job: Job
     path: str
+    n_windows: int = 0  # with SPREAD
 
     def to_line(self) -> bytes:
         """One line of ASCII, whatever the name."""
@@ -48,12 +51,12 @@ class Task:
     def from_line(cls, line: bytes) -> Task:
         """Read a line that `to_line` wrote."""
         values = json.loads(line)
-        return cls(Job(values["job"]), values["path"])
+        return cls(Job(values["job"]), values["path"], values["n_windows"])
 
     @classmethod
-    def of(cls, job: Job, path: Path) -> Task:
+    def of(cls, job: Job, path: Path, n_windows: int = 0) -> Task:
         """A task for a process whose working folder may be another."""
-        return cls(job, str(path.absolute()))
+        return cls(job, str(path.absolute()), n_windows)
 
 
 def header(kind: Kind, n_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import queue
+import struct
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mtag.audio.decode import Progressed, Waveform, packet_digest, read_blocks
+from mtag.audio.spread import read_spread
 from mtag.audio.wire import Job, Kind, Task, header
 from mtag.errors import FileError
 
@@ -78,6 +80,10 @@ def _serve(task: Task, channel: Channel, decode: Decode) -> None:
     try:
         if task.job is Job.DIGEST:
             channel.send(Kind.DIGEST, packet_digest(path, channel.alive).encode())
+        elif task.job is Job.SPREAD:
+            for stretch in read_spread(path, task.n_windows, channel.alive):
+                channel.send(Kind.LENGTH, struct.pack("<d", stretch.track_seconds))
+                channel.send(Kind.SAMPLES, stretch.window.data)
         else:
             for block in decode(path, channel.alive):
                 channel.send(Kind.SAMPLES, block.data)

@@ -69,6 +69,13 @@ HardLinksOption = Annotated[
     typer.Option("--hardlinks", help="A file of several names: left alone, written under all of them, or parted."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")]
+Windows = Annotated[
+    int | None,
+    typer.Option("--windows", metavar="N", min=1, help="Hear N windows of 29 s spread over each track, not all of it."),
+]
+Nice = Annotated[
+    int, typer.Option("--nice", metavar="N", min=0, max=19, help="Let other programs go first: 19 is the most polite.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show only what failed, and the summary.")]
 CatalogFile = Annotated[
     Path | None, typer.Option("--catalog", metavar="FILE", help="Where scores and before-values are kept.")
@@ -79,6 +86,12 @@ def config_of(context: typer.Context) -> Config:
     """The configuration that a command runs with."""
     config: Config = context.meta[CONFIG]
     return config
+
+
+def be_nice(increment: int) -> None:
+    """Lower this process's priority, and that of all it will start, where the system knows such a thing."""
+    if increment and hasattr(os, "nice"):
+        os.nice(increment)
 
 
 def all_cores() -> int:

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli.codes import code_for
-from mtag.cli.options import Device, DeviceOption, Fast, Json, Paths, Precision, PrecisionOption, Weights, all_cores
+from mtag.cli.options import (
+    Device,
+    DeviceOption,
+    Fast,
+    Json,
+    Nice,
+    Paths,
+    Precision,
+    PrecisionOption,
+    Weights,
+    Windows,
+    all_cores,
+    be_nice,
+)
 
 if TYPE_CHECKING:
     from mtag.ensemble import Ensemble
@@ -20,6 +33,8 @@ def predict(
     paths: Paths,
     top: Top = 5,
     fast: Fast = False,
+    windows: Windows = None,
+    nice: Nice = 0,
     as_json: Json = False,
     weights: Weights = None,
     device: DeviceOption = Device.AUTO,
@@ -37,6 +52,7 @@ def predict(
     from mtag.hearing import Ears, hear
     from mtag.library import rank
 
+    be_nice(nice)
     bundle = load_bundle(weights)
 
     def load() -> Ensemble:
@@ -47,7 +63,7 @@ def predict(
     with stop_on_interrupt() as stop:
         files = find_named(paths, stop)
         bar = render.progress(console, len(files), stop, wanted=len(files) > 1)
-        with Ears(load, all_cores(), stop) as ears, bar as advance:
+        with Ears(load, all_cores(), stop, windows) as ears, bar as advance:
             for path, heard in hear(files, ears):
                 failed = isinstance(heard, FileError)
                 tags = () if isinstance(heard, FileError) else rank(heard.scores, bundle.tags, top)

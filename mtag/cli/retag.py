@@ -20,6 +20,7 @@ from mtag.cli.options import (
     Quiet,
     Top,
     Weights,
+    Windows,
     WriteTags,
 )
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
@@ -36,6 +37,7 @@ def retag(
     min_score: MinScore = None,
     mtime: MtimeOption = Mtime.NOW,
     hardlinks: HardLinksOption = HardLinks.SKIP,
+    windows: Windows = None,
     as_json: Json = False,
     quiet: Quiet = False,
     weights: Weights = None,
@@ -61,6 +63,7 @@ def retag(
         precision=precision.value,
         mtime=mtime,
         hardlinks=hardlinks,
+        windows=windows,
         listen=False,
         command="retag",
         vocabulary=words.vocabulary,

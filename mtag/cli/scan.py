@@ -18,14 +18,17 @@ from mtag.cli.options import (
     Json,
     MinScore,
     MtimeOption,
+    Nice,
     Paths,
     Precision,
     PrecisionOption,
     Quiet,
     Top,
     Weights,
+    Windows,
     WriteTags,
     all_cores,
+    be_nice,
 )
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
@@ -51,7 +54,9 @@ def scan(
     min_score: MinScore = None,
     mtime: MtimeOption = Mtime.NOW,
     hardlinks: HardLinksOption = HardLinks.SKIP,
+    windows: Windows = None,
     jobs: Jobs = None,
+    nice: Nice = 0,
     only_failed: OnlyFailed = False,
     retry_failed: RetryFailed = False,
     as_json: Json = False,
@@ -69,6 +74,7 @@ def scan(
     from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions
 
+    be_nice(nice)
     words = wording(context, player)
     bundle = load_bundle(weights)
     options = ScanOptions(
@@ -79,6 +85,7 @@ def scan(
         min_score=min_score,
         mtime=mtime,
         hardlinks=hardlinks,
+        windows=windows,
         jobs=jobs or all_cores(),
         device=device.value,
         precision=precision.value,
