@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutagen import id3
+from mutagen.flac import FLAC
 
 from mtag.atomic import rewrite
 from mtag.tagfile import (
     Field,
     Fields,
     GenrePolicy,
+    HardLinkedError,
+    HardLinks,
+    Mtime,
+    Snapshot,
     Style,
+    changed_since,
     plan,
     read_fields,
+    restore,
     snapshot,
     stamp,
     strip,
@@ -28,13 +39,20 @@ from mtag.tagfile import (
 from mtag.tagfile.edit import Edit
 from mtag.tagfile.items import Container, Items, with_line, with_values
 from tests.plain import plain
-from tests.tagged import MAKERS, all_kinds, audio_digest
+from tests.tagged import MAKERS, all_kinds, audio_digest, v1_tag
 
 FILL, APPEND, REPLACE = GenrePolicy
+PROVENANCE = Field.PROVENANCE
 LINE = "mtag: slow, guitar"
+WORDS = {
+    Field.GENRE: ("techno", "dub"),
+    Field.COMMENT: ("slow", "guitar"),
+    Field.MOOD: ("dark",),
+    Field.GROUPING: ("set one",),
+}
 STAMP = stamp("0.2.0", "0123456789abcdef")
 NAMES = st.lists(st.text(max_size=40), max_size=4).map(tuple)
-WORDS = st.dictionaries(st.sampled_from([Field.GENRE, Field.COMMENT, Field.MOOD, Field.GROUPING]), NAMES)
+ANY_WORDS = st.dictionaries(st.sampled_from([Field.GENRE, Field.COMMENT, Field.MOOD, Field.GROUPING]), NAMES)
 STYLES = st.builds(Style, st.sampled_from([3, 4]), st.sampled_from([None, None, "; ", ", ", "/", " / "]))
 POLICIES = st.sampled_from(GenrePolicy)
 
@@ -71,7 +89,7 @@ def tag(path: Path, words: dict[Field, tuple[str, ...]], policy: GenrePolicy = F
 
 @pytest.mark.parametrize("name", MAKERS)
 @settings(max_examples=16, deadline=None)
-@given(runs=st.lists(st.tuples(WORDS, POLICIES, STYLES), min_size=1, max_size=3))
+@given(runs=st.lists(st.tuples(ANY_WORDS, POLICIES, STYLES), min_size=1, max_size=3))
 def test_strip_gives_back_what_was_before_any_number_of_writes(
     files: Path, name: str, runs: list[tuple[dict[Field, tuple[str, ...]], GenrePolicy, Style]]
 ) -> None:
@@ -91,7 +109,7 @@ def test_strip_gives_back_what_was_before_any_number_of_writes(
 
 @pytest.mark.parametrize("name", MAKERS)
 @settings(max_examples=12, deadline=None)
-@given(first=st.tuples(WORDS, POLICIES, STYLES), second=st.tuples(WORDS, POLICIES, STYLES))
+@given(first=st.tuples(ANY_WORDS, POLICIES, STYLES), second=st.tuples(ANY_WORDS, POLICIES, STYLES))
 def test_a_second_run_behaves_as_on_the_original_file(
     files: Path,
     name: str,
@@ -143,6 +161,182 @@ def test_what_somebody_has_changed_since_is_theirs(files: Path, name: str) -> No
         assert not tag(path, {Field.GENRE: ("techno",), Field.COMMENT: ("slow",), Field.MOOD: ("dark",)}, FILL)
         assert strip(path, same_audio)
         assert read_fields(path) == Fields(("Zydeco",), read_fields(files / name).comments)
+
+
+def test_a_tag_that_another_program_spelt_anew_is_stripped_all_the_same(files: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(files / "v23.mp3", tmp_path))
+    add_frames(path, id3.TCON(encoding=1, text=["Zydeco"]), id3.COMM(encoding=1, lang="deu", desc="", text=["mine"]))
+    before = read_fields(path)
+    tag(path, WORDS, REPLACE)
+    id3.ID3(path).save(path, v1=0)
+    assert id3.ID3(path).version == (2, 4, 0)
+    assert read_fields(path).untouched == before
+    tag(path, WORDS, REPLACE)  # two genres need not be one text any more
+    assert not tag(path, WORDS, REPLACE)
+    assert strip(path, same_audio)
+    tags = id3.ID3(path)
+    assert (tags["TCON"].text, tags["COMM::deu"].text) == (["Zydeco"], ["mine"])
+    assert not {"TXXX:MTAG", "TMOO", "TXXX:MOOD", "COMM::eng", "COMM:mtag:eng"} & set(tags)
+
+
+def add_frames(path: Path, *frames: id3.Frame) -> None:
+    tags = id3.ID3(path, translate=False, load_v1=False)
+    for frame in frames:
+        tags.add(frame)
+    tags.save(path, v1=0, v2_version=tags.version[1])
+
+
+@pytest.mark.parametrize("target", ["bare.mp3", "v23.mp3", "full.m4a", "full.wma", "fake.ape", "full.opus"])
+def test_a_file_that_was_converted_with_its_tags_keeps_the_way_back(files: Path, tmp_path: Path, target: str) -> None:
+    source = Path(shutil.copy(files / "full.flac", tmp_path))
+    file = FLAC(source)
+    file["genre"] = ["Zydeco", "Cajun"]
+    file.save()
+    tag(source, WORDS, REPLACE)
+    shown, own = read_fields(source), FLAC(source)["mtag"][0]
+    path = Path(shutil.copy(files / target, tmp_path))
+
+    def as_converted(container: Container) -> Items:
+        dialect, items = container.dialect, container.items or ()
+        for field in (Field.GENRE, Field.MOOD):
+            items = with_values(dialect, items, field, shown.of(field), Style())
+        return with_line(dialect, (*items, *dialect.spell(Field.PROVENANCE, (own,), Style(), None)), LINE)
+
+    change(path, as_converted)
+    assert read_fields(path).untouched.genres == ("Zydeco", "Cajun")
+    assert read_fields(path).provenance == STAMP
+    assert strip(path, same_audio)
+    assert read_fields(path) == Fields(("Zydeco", "Cajun"), read_fields(files / target).comments)
+
+
+@pytest.mark.parametrize("name", ["v24.mp3", "full.flac", "full.m4a", "fake.ape"])
+def test_a_field_of_mtags_that_was_cut_short_still_shows_whose_the_line_is(files: Path, name: str) -> None:
+    def cut_short(container: Container) -> Items:
+        dialect = container.dialect
+        (text,) = (dialect.texts(item)[0] for item in container.items or () if item.key == dialect.keys[PROVENANCE])
+        rest = tuple(item for item in container.items or () if item.key != dialect.keys[PROVENANCE])
+        return (*rest, *dialect.spell(PROVENANCE, (text[:60],), Style(), None))
+
+    with copied(files / name) as path:
+        tag(path, WORDS, REPLACE)
+        change(path, cut_short)
+        shown = read_fields(path)
+        assert shown.provenance == "mtag"
+        assert shown.untouched.genres == shown.genres
+        assert strip(path, same_audio)
+        assert read_fields(path) == replace(shown, comments=read_fields(files / name).comments)
+        assert read_fields(path).provenance == ""
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_comment_that_somebody_has_added_to_is_theirs(files: Path, name: str) -> None:
+    def add_to(container: Container) -> Items:
+        dialect = container.dialect
+        return tuple(
+            dialect.with_values(item, tuple(f"{value} (played twice)\nyes" for value in dialect.values(item)))
+            if item.key == dialect.keys[Field.COMMENT] and LINE in dialect.values(item)
+            else item
+            for item in container.items or ()
+        )
+
+    with copied(files / name) as path:
+        tag(path, WORDS)
+        change(path, add_to)
+        theirs = [comment for comment in read_fields(path).comments if comment.startswith(LINE)]
+        assert len(theirs) == 1
+        strip(path, same_audio)
+        assert [comment for comment in read_fields(path).comments if comment.startswith(LINE)] == theirs
+
+
+def test_a_tag_that_mtag_made_from_id3v1_keeps_what_that_says_once_somebody_uses_it(
+    files: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(files / "bare.mp3", tmp_path))
+    path.write_bytes(path.read_bytes() + v1_tag())
+    tag(path, WORDS, REPLACE)
+    add_frames(path, id3.TIT3(encoding=3, text=["subtitle"]))
+    assert strip(path, same_audio)
+    tags = id3.ID3(path, load_v1=False)
+    assert sorted(tags) == ["COMM::eng", "TALB", "TCON", "TDRC", "TIT2", "TIT3", "TPE1", "TRCK"]
+    assert (tags["TCON"].genres, tags["COMM::eng"].text) == (["Rock"], ["old comment"])
+
+
+@pytest.mark.parametrize("mtime", Mtime)
+@pytest.mark.parametrize("hardlinks", [HardLinks.INPLACE, HardLinks.BREAK])
+def test_time_stamps_and_hard_links_are_heeded_by_whatever_writes(
+    files: Path, tmp_path: Path, mtime: Mtime, hardlinks: HardLinks
+) -> None:
+    path = Path(shutil.copy(files / "full.flac", tmp_path))
+    taken, other, at = snapshot(path), tmp_path / "other.flac", 1_000_000_000_000_000_000
+    wanted = plan(read_fields(path), WORDS, FILL, STAMP)
+    assert wanted is not None
+    options = {"mtime": mtime, "hardlinks": hardlinks}
+    for act in (
+        lambda: write(path, wanted, audio_digest, **options),
+        lambda: restore(path, taken, audio_digest, **options),
+        lambda: write(path, wanted, audio_digest, **options),
+        lambda: strip(path, audio_digest, **options),
+    ):
+        other.unlink(missing_ok=True)
+        other.hardlink_to(path)
+        os.utime(path, ns=(at, at))
+        content = path.read_bytes()
+        with pytest.raises(HardLinkedError):
+            strip(path, audio_digest) or write(path, replace(wanted, moods=("x",)), audio_digest)
+        assert act()
+        assert path.samefile(other) is (hardlinks is HardLinks.INPLACE)
+        assert (other.read_bytes() == content) is (hardlinks is HardLinks.BREAK)
+        if mtime is not Mtime.NOW:
+            assert path.stat().st_mtime_ns == at + (2_000_000_000 if mtime is Mtime.BUMP else 0)
+        else:
+            assert path.stat().st_mtime_ns > at
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_fields_that_somebody_changes_are_told(files: Path, name: str) -> None:
+    with copied(files / name) as path:
+        before = snapshot(path)
+        assert changed_since(path, before) == frozenset()
+        tag(path, WORDS, REPLACE)
+        after = Snapshot.from_json(snapshot(path).to_json())
+        assert changed_since(path, after) == frozenset()
+        assert changed_since(path, before) == frozenset(Field)
+        by_hand(path, Field.GENRE, ("Zydeco",))
+        assert changed_since(path, after) == {Field.GENRE}
+        by_hand(path, Field.MOOD, ())
+        assert changed_since(path, after) == {Field.GENRE, Field.MOOD}
+
+
+def test_spelling_a_tag_anew_changes_no_field(files: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(files / "v23.mp3", tmp_path))
+    tag(path, WORDS, REPLACE)
+    after = snapshot(path)
+    id3.ID3(path).save(path, v1=0)
+    assert snapshot(path) != after
+    assert changed_since(path, after) == frozenset()
+    shutil.copy(files / "full.flac", path)
+    assert Field.GENRE in changed_since(path, after)
+
+
+def test_snapshots_of_version_010_are_read_and_tell_of_genre_and_comment_alone(files: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(files / "v24.mp3", tmp_path))
+    add_frames(path, id3.TCON(encoding=3, text=["Zydeco"]), id3.TMOO(encoding=3, text=["mine"]))
+    now = json.loads(snapshot(path).to_json())
+    items = [item for item in now["items"] if item[1] in ("TCON", "COMM")]
+    old = Snapshot.from_json(json.dumps({"spelling": now["spelling"], "tagged": True, "items": items}))
+    assert old.fields == {Field.GENRE, Field.COMMENT}
+    tag(path, WORDS, REPLACE)
+    assert changed_since(path, old) == {Field.GENRE, Field.COMMENT}
+    restore(path, old, same_audio)
+    assert read_fields(path) == Fields(("Zydeco",), ("mine",), ("mine",), WORDS[Field.GROUPING])
+
+
+def test_what_mtag_keeps_in_a_file_is_small(files: Path) -> None:
+    for name in MAKERS:
+        with copied(files / name) as path:
+            tag(path, WORDS)
+            (item,) = (item for _, item in snapshot(path).items if "MTAG" in item.key)
+            assert len(item.raw) < 700
 
 
 def by_hand(path: Path, field: Field, names: tuple[str, ...]) -> None:

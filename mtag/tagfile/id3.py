@@ -123,12 +123,16 @@ class ID3(Dialect):
             raw = name.encode() + width + b"\0\0" + body
         return Item(self._key(raw), raw)
 
-    def adopt(self, item: Item, spelling: str) -> Item:
-        """Respell a frame from another version of ID3v2."""
+    @classmethod
+    def of(cls, spelling: str) -> ID3:
+        """The dialect that has a spelling."""
         name, *habits = spelling.split()
-        if spelling == self.spelling or not name.startswith("id3v2."):
-            return super().adopt(item, spelling)
-        old = ID3(int(name[-1]), "plain" in habits, "unsynchronised" in habits)
+        return cls(int(name[-1]), "plain" in habits, "unsynchronised" in habits)
+
+    def adopt(self, item: Item, old: Dialect) -> Item:
+        """Respell a frame from another version of ID3v2."""
+        if old == self or not isinstance(old, ID3):
+            return item
         if item.key == old.keys[Field.COMMENT]:
             language, description, values = _comment(old.body(item.raw))
             return self._comment_frame(language, description, values)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from mtag.field import Field
 from mtag.tagfile.fields import VALUED, Fields, Style, agree, own_lines
 from mtag.tagfile.items import (
-    KEYS,
     Container,
     Dialect,
     Item,
@@ -47,7 +46,7 @@ class Origin:
     def to_text(self) -> str:
         """The stamp, readable, and everything else packed."""
         before = self.before
-        names = {_key(before, field): field.value for field in before.fields}
+        names = {before.key_of(field): field.value for field in before.fields}
         items = [[index, names[item.key], item.place, item.raw.decode("latin-1")] for index, item in before.items]
         after = {field.value: self.after[field] for field in Field if field in self.after}
         data = {"s": before.spelling, "t": int(before.tagged), "a": after, "i": items}
@@ -64,16 +63,12 @@ class Origin:
             after = {Field(name): str(fingerprint) for name, fingerprint in data["a"].items()}
             before = Snapshot(data["s"], bool(data["t"]), (), frozenset(after))
             items = tuple(
-                (int(index), Item(_key(before, Field(name)), raw.encode("latin-1"), str(place)))
+                (int(index), Item(before.key_of(Field(name)), raw.encode("latin-1"), str(place)))
                 for index, name, place, raw in data["i"]
             )
             return cls(stamp, replace(before, items=items), after)
         except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError):
             return None
-
-
-def _key(snapshot: Snapshot, field: Field) -> str:
-    return KEYS[snapshot.spelling.split()[0]][field]
 
 
 def fields_of(container: Container) -> Fields:

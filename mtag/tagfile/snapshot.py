@@ -8,8 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mtag.field import Field
+from mtag.tagfile.dialects import dialect_of, translated
 from mtag.tagfile.fields import SEPARATOR
-from mtag.tagfile.items import KEYS, Container, Dialect, Item, Items, Malformed, in_order
+from mtag.tagfile.items import KEYS, Container, Dialect, Item, Items, in_order
 
 FIRST_FIELDS = frozenset({Field.GENRE, Field.COMMENT})  # all that version 0.1.0 knew
 
@@ -37,10 +38,9 @@ class Snapshot:
         fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
         return cls(data["spelling"], data["tagged"], items, fields)
 
-    def items_of(self, field: Field) -> Items:
-        """The items of one field."""
-        key = KEYS[self.spelling.split()[0]][field]
-        return tuple(item for _, item in self.items if item.key == key)
+    def key_of(self, field: Field) -> str:
+        """What the tag calls a field."""
+        return KEYS[self.spelling.split()[0]][field]
 
 
 def take(dialect: Dialect, items: Items | None, fields: Collection[Field] = frozenset(Field)) -> Snapshot:
@@ -64,29 +64,33 @@ def put_back(container: Container, items: Items, before: Snapshot, fields: Colle
     fields
         Which fields; those that the snapshot does not tell of stay as they are.
     """
-    dialect = container.dialect
-    keys = {dialect.keys[field] for field in before.fields.intersection(fields)}
+    dialect, wanted = container.dialect, [field for field in Field if field in before.fields and field in fields]
+    keys = {dialect.keys[field] for field in wanted}
     rest = [item for item in items if item.key not in keys]
-    if before.tagged:
-        originals = [(index, dialect.adopt(item, before.spelling)) for index, item in before.items]
-    else:
-        originals = list(enumerate(container.fresh()))
-    for index, item in originals:
-        if item.key in keys:
-            rest.insert(index, item)
+    for index, item in _originals(container, before, wanted):
+        rest.insert(index, item)
     made_by_mtag = not before.tagged and set(rest) <= set(container.fresh())
     is_needless = not rest and container.items is None
     return None if made_by_mtag or is_needless else in_order(rest)
 
 
+def _originals(container: Container, before: Snapshot, fields: Collection[Field]) -> list[tuple[int, Item]]:
+    """The items to put back, and where."""
+    if not before.tagged:
+        keys = {container.dialect.keys[field] for field in fields}
+        return [(index, item) for index, item in enumerate(container.fresh()) if item.key in keys]
+    items = translated(tuple(item for _, item in before.items), before.spelling, container.dialect, fields)
+    places = [index for index, item in before.items if item.key in {before.key_of(field) for field in fields}]
+    if len(places) != len(items):  # from another kind of file
+        places = [len(container.items or ()) + len(items)] * len(items)
+    return list(zip(places, items, strict=True))
+
+
 def differing(container: Container, after: Snapshot) -> frozenset[Field]:
     """The fields that do not say any more what a snapshot says; how it is spelt does not matter."""
-    dialect, items = container.dialect, container.items or ()
-    try:
-        then = tuple(dialect.adopt(item, after.spelling) for _, item in after.items)
-    except Malformed:  # another kind of file altogether
-        return after.fields
-    return frozenset(field for field in after.fields if said(dialect, items, field) != said(dialect, then, field))
+    dialect, items, old = container.dialect, container.items or (), dialect_of(after.spelling)
+    then = tuple(item for _, item in after.items)
+    return frozenset(field for field in after.fields if said(dialect, items, field) != said(old, then, field))
 
 
 def said(dialect: Dialect, items: Items, field: Field) -> tuple[str, ...]:
