@@ -75,7 +75,7 @@ def snapshot(path: Path) -> Snapshot:
         As `read_fields`.
     """
     with opened(path) as container:
-        return take(container.dialect, container.items)
+        return take(container, container.items)
 
 
 def changed_since(path: Path, after: Snapshot) -> frozenset[Field]:
@@ -146,7 +146,7 @@ def write(
     """
 
     def change(container: Container) -> Items | None:
-        if before is not None and take(container.dialect, container.items, before.fields) != before:
+        if before is not None and take(container, container.items, before.fields) != before:
             raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile")
         return planned(container, fields, style)
 

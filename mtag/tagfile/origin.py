@@ -132,7 +132,7 @@ def _with_origin(container: Container, base: Items | None, items: Items, stamp: 
         [*changed, Field.COMMENT],
     ):  # the comments' own state is seldom needed: mtag's line is known
         after = {field: _fingerprint(dialect, items, field) for field in fields}
-        text = Origin(stamp, take(dialect, base, fields), after).to_text()
+        text = Origin(stamp, take(container, base, fields), after).to_text()
         new = in_order([*items, *dialect.spell(Field.PROVENANCE, (text,), Style(), None)])
         if _stripped(container, new) == base:
             return new

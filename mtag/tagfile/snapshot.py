@@ -43,10 +43,12 @@ class Snapshot:
         return KEYS[self.spelling.split()[0]][field]
 
 
-def take(dialect: Dialect, items: Items | None, fields: Collection[Field] = frozenset(Field)) -> Snapshot:
-    """Keep the items of some fields."""
+def take(container: Container, items: Items | None, fields: Collection[Field] = frozenset(Field)) -> Snapshot:
+    """Keep the items of some fields; for no tag at all, those that say what the file shows without one."""
+    dialect = container.dialect
     keys = {dialect.keys[field] for field in fields}
-    kept = tuple((index, item) for index, item in enumerate(items or ()) if item.key in keys)
+    source = container.fresh() if items is None else items
+    kept = tuple((index, item) for index, item in enumerate(source) if item.key in keys)
     return Snapshot(dialect.spelling, items is not None, kept, frozenset(fields))
 
 
@@ -56,7 +58,7 @@ def put_back(container: Container, items: Items, before: Snapshot, fields: Colle
     Parameters
     ----------
     container
-        The file; fields of a tag that was not there are what it shows without one.
+        The file.
     items
         Its items now, or what is to be kept of them.
     before
@@ -76,7 +78,7 @@ def put_back(container: Container, items: Items, before: Snapshot, fields: Colle
 
 def _originals(container: Container, before: Snapshot, fields: Collection[Field]) -> list[tuple[int, Item]]:
     """The items to put back, and where."""
-    if not before.tagged:
+    if not before.tagged and container.fresh():  # what shows is still there
         keys = {container.dialect.keys[field] for field in fields}
         return [(index, item) for index, item in enumerate(container.fresh()) if item.key in keys]
     items = translated(tuple(item for _, item in before.items), before.spelling, container.dialect, fields)
@@ -88,7 +90,8 @@ def _originals(container: Container, before: Snapshot, fields: Collection[Field]
 
 def differing(container: Container, after: Snapshot) -> frozenset[Field]:
     """The fields that do not say any more what a snapshot says; how it is spelt does not matter."""
-    dialect, items, old = container.dialect, container.items or (), dialect_of(after.spelling)
+    dialect, old = container.dialect, dialect_of(after.spelling)
+    items = container.fresh() if container.items is None else container.items
     then = tuple(item for _, item in after.items)
     return frozenset(field for field in after.fields if said(dialect, items, field) != said(old, then, field))
 
