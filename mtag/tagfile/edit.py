@@ -74,11 +74,11 @@ class Edit:
                 if self.digest(copy) != self.digest(self.path):
                     raise self._refusal("its audio would not have stayed the same")
                 self._check_testimony(hear(self.path, self.old), hear(copy, new))
-                after = take(new.dialect, new.items)
+                after = take(new, new.items)
         except FileError as error:
             raise FileError(self.path, error.kind, error.reason) from error
         if self.announce:
-            self.announce(take(self.old.dialect, self.old.items), after)
+            self.announce(take(self.old, self.old.items), after)
 
     def _check_items(self, new: Container) -> None:
         same_kind = new.name == self.old.name and new.dialect.spelling == self.old.dialect.spelling

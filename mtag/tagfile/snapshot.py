@@ -38,6 +38,11 @@ class Snapshot:
         fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
         return cls(data["spelling"], data["tagged"], items, fields)
 
+    def items_of(self, field: Field) -> Items:
+        """The items of one field."""
+        key = self.key_of(field)
+        return tuple(item for _, item in self.items if item.key == key)
+
     def key_of(self, field: Field) -> str:
         """What the tag calls a field."""
         return KEYS[self.spelling.split()[0]][field]
@@ -82,7 +87,7 @@ def _originals(container: Container, before: Snapshot, fields: Collection[Field]
         keys = {container.dialect.keys[field] for field in fields}
         return [(index, item) for index, item in enumerate(container.fresh()) if item.key in keys]
     items = translated(tuple(item for _, item in before.items), before.spelling, container.dialect, fields)
-    places = [index for index, item in before.items if item.key in {before.key_of(field) for field in fields}]
+    places = [index for index, item in before.items if item.key in map(before.key_of, fields)]
     if len(places) != len(items):  # from another kind of file
         places = [len(container.items or ()) + len(items)] * len(items)
     return list(zip(places, items, strict=True))
