@@ -189,9 +189,9 @@ def _refuse_if_changed(path: Path, now: os.stat_result, before: os.stat_result) 
 
 
 def _identity(stat: os.stat_result) -> tuple[int, ...]:
-    # The change time tells of a new hard link, and of a writer that puts the modification time back.
+    # The change time tells of a writer that puts the modification time back; on Windows it is another time.
     changed = stat.st_ctime_ns if os.name != "nt" else 0
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, changed
+    return stat.st_dev, stat.st_ino, stat.st_nlink, stat.st_size, stat.st_mtime_ns, changed
 
 
 @dataclass
