@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MANIFEST, MEMBERS, combiner_of
+from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MANIFEST, MEMBERS, combiner_of, twin_of
 
 LICENCE = "CC BY-NC-SA 4.0"
 
@@ -34,6 +34,22 @@ def write_manifest(
         "metrics": metrics,
         "training": training,
     }
+    _replace(folder, manifest)
+
+
+def add_twins(folder: Path, quantization: Mapping[str, Any]) -> None:
+    """Describe the int8 networks that lie in `folder`, and how they were made, in the manifest there."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    files = {twin_of(member): _describe(folder / twin_file(member)) for member in MEMBERS}
+    _replace(folder, manifest | {"files": manifest["files"] | files, "quantization": dict(quantization)})
+
+
+def twin_file(member: str) -> str:
+    """Name of the file of a member's int8 network."""
+    return f"{member}.int8.onnx"
+
+
+def _replace(folder: Path, manifest: Mapping[str, Any]) -> None:
     part = folder / f"{MANIFEST}.part"
     part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     os.replace(part, folder / MANIFEST)
