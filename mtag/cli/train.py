@@ -56,6 +56,7 @@ Teacher = Annotated[
     ),
 ]
 Start = Annotated[Path | None, typer.Option("--start", metavar="DIR", help="A bundle whose networks go on learning.")]
+Quantize = Annotated[bool, typer.Option("--quantize", help="Only make the int8 networks of the bundle in DIR anew.")]
 DeviceOption = Annotated[TrainingDevice, typer.Option("--device", help="Where the networks learn.")]
 
 
@@ -70,6 +71,7 @@ def train(
     device: DeviceOption = TrainingDevice.AUTO,
     teacher: Teacher = None,
     start: Start = None,
+    quantize: Quantize = False,
 ) -> None:
     """Fit networks and combiners, and make a bundle of them.
 
@@ -78,16 +80,21 @@ def train(
     """
     _require_torch()
     from mtag.cli.render import console_for_people
+    from mtag.training import run
     from mtag.training.run import TrainOptions
-    from mtag.training.run import train as run
 
     console = console_for_people()
+    if quantize:
+        with _reports(console) as reports:
+            run.quantize(corpus, out, reports)
+        console.print(f"`mtag eval {corpus} --weights {out} --precision int8` shows the int8 networks' figures.")
+        return
     chosen = tuple(m.value for m in member) if member else TrainOptions.members
     options = TrainOptions(
         chosen, effort, seed, device.value, threads, resume, teacher or _teacher_beside(corpus), start
     )
     with _reports(console) as reports:
-        complete = run(corpus, out, options, reports)
+        complete = run.train(corpus, out, options, reports)
     if complete:
         console.print(f"The bundle is in {out}. `mtag eval {corpus} --weights {out}` shows its figures.")
     else:

@@ -25,7 +25,7 @@ Float32 = NDArray[np.float32]
 
 N_WINDOWS = 64  # training windows that a bundle is quantized by
 CHECKED = 1 / 4  # of the windows: not fitted to, but used to see how well the twins agree
-BUDGET = {"model1": 1e-4, "model2": 1e-3, "model3": 2e-3}  # see `mtag.training.reduce`
+BUDGET = {"model1": 1e-4, "model2": 1e-3, "model3": 1e-3}  # see `mtag.training.reduce`
 
 
 def quantize_bundle(folder: Path, waveforms: Float32, report: Callable[[str], None]) -> None:
@@ -38,7 +38,7 @@ def quantize_bundle(folder: Path, waveforms: Float32, report: Callable[[str], No
     folder
         A complete bundle; twins that it has already are replaced.
     waveforms
-        (n, 465600) float32 in [-1, 1]: training windows, `N_WINDOWS` of them or more.
+        (n, 465600) float32 in [-1, 1]: training windows, `N_WINDOWS` of them or more, at least three.
     report
         Told how it goes, in sentences.
 
@@ -58,14 +58,14 @@ def quantize_bundle(folder: Path, waveforms: Float32, report: Callable[[str], No
     )
 
 
-def training_windows(corpus: Corpus, rows: Indices, n: int = N_WINDOWS) -> Float32:
-    """Decode some windows of a corpus: (n, 465600) float32, the same ones for the same rows."""
-    chosen = np.random.default_rng(0).permutation(rows)[:n]
+def training_windows(corpus: Corpus, rows: Indices) -> Float32:
+    """Decode `N_WINDOWS` windows of a corpus: (n, 465600) float32, the same ones for the same rows."""
+    chosen = np.random.default_rng(0).permutation(rows)[:N_WINDOWS]
     return np.stack([next(slice_windows(read_blocks(corpus.files[row]))) for row in chosen])
 
 
 def _n_checked(n: int) -> int:
-    return max(1, round(n * CHECKED))
+    return max(2, round(n * CHECKED))
 
 
 def _quantize_member(folder: Path, member: str, waveforms: Float32, report: Callable[[str], None]) -> dict[str, Any]:

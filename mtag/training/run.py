@@ -24,6 +24,7 @@ from mtag.training.export import export_combiner, export_member
 from mtag.training.fit import Heldout, Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
 from mtag.training.manifest import write_manifest
 from mtag.training.pool import Pool, load_pool
+from mtag.training.quantize import quantize_bundle, training_windows
 from mtag.training.recipes import GOING_ON, N_VERSIONS, RECIPES, Cycle, Recipe
 from mtag.training.start import load_members
 from mtag.training.teachers import Musicnn, load_teacher
@@ -115,6 +116,31 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     return True
 
 
+def quantize(folder: Path, out: Path, reports: Reports) -> None:
+    """Give a bundle that is complete already int8 networks, or new ones in place of those that it has.
+
+    Parameters
+    ----------
+    folder
+        The corpus that the bundle was trained on: its training windows show what the networks hear.
+    out
+        The bundle.
+    reports
+        Where to tell how it goes.
+
+    Raises
+    ------
+    CorpusError, WeightsError
+        The corpus or the bundle cannot be read.
+    """
+    keep_freed_memory()
+    bundle = load_bundle(out)
+    corpus = read_corpus(folder)
+    split = split_corpus(corpus, bundle.manifest["training"]["seed"])
+    reports.stage("Making the int8 networks")
+    quantize_bundle(out, training_windows(corpus, split.train), reports.stage)
+
+
 @dataclass(frozen=True)
 class _Source:
     """Where pools come from."""
@@ -194,6 +220,8 @@ def _bundle(
     metrics = {"test": evaluation.to_json()}
     thresholds["measured"] = {row.name: row.at_thresholds(corpus.tags) for row in evaluation.rows if row.precision}
     write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics=metrics)
+    reports.stage("Making the int8 networks")
+    quantize_bundle(out, training_windows(corpus, split.train), reports.stage)
     write_card(out)
 
 

@@ -8,7 +8,7 @@ from mtag.constants import SAMPLE_RATE
 from mtag.corpus import read_corpus, split_corpus
 from mtag.ensemble import COMBINATIONS, MEMBERS, load_bundle
 from mtag.errors import CorpusError
-from mtag.training import combine
+from mtag.training import combine, quantize
 from mtag.training.run import Reports, TrainOptions, train
 
 N_CLIPS = 20
@@ -45,12 +45,14 @@ def reports():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_run_leaves_a_bundle_that_loads_and_says_how_it_came_to_be(clips, tmp_path, reports, monkeypatch):
     monkeypatch.setattr(combine, "EPOCHS", 1)
+    monkeypatch.setattr(quantize, "N_WINDOWS", 4)
     first = TrainOptions(members=("model1", "model3"), effort=SMALLEST, device="cpu")
     assert not train(clips, tmp_path, first, reports)
     with pytest.raises(CorpusError, match="--resume"):
         train(clips, tmp_path, first, reports)
     assert train(clips, tmp_path, TrainOptions(effort=SMALLEST, device="cpu", resume=True), reports)
     bundle = load_bundle(tmp_path)
+    assert bundle.has_twins
     record = bundle.manifest["training"]
     assert record["members"].keys() == set(MEMBERS)
     assert sum(record["windows"].values()) == N_CLIPS
