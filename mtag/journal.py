@@ -186,7 +186,7 @@ class Journal(Store):
         ]
 
     def _lock_path(self, run: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.run-{run}")
+        return self.path.with_name(f"{self.path.name}-run-{run}")
 
     def _unlock(self, run: int) -> None:
         if lock := self._locks.pop(run, None):

@@ -264,9 +264,9 @@ time.sleep(60)
     ours = catalog.begin_run("", "1.0")
     assert catalog.record_change(ours, Path("/song.mp3"), "{}", "{}") is not None  # a dead run stops nobody
     catalog.sweep()
-    assert [path.name for path in catalog.path.parent.glob("*.run-*")] == [f"catalog.db.run-{ours}"]
+    assert [path.name for path in catalog.path.parent.glob("*-run-*")] == [f"catalog.db-run-{ours}"]
     catalog.finish_run(ours)
-    assert not list(catalog.path.parent.glob("*.run-*"))
+    assert not list(catalog.path.parent.glob("*-run-*"))
 
 
 def test_an_older_catalog_is_copied_and_brought_to_the_present_format(tmp_path):

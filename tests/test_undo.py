@@ -309,7 +309,7 @@ def test_a_run_killed_before_the_rename_leaves_nothing_to_undo(catalog, bundle, 
     assert catalog.changes(1) == []
     assert song.read_bytes() == before
     assert not [path for path in music.iterdir() if path.name.startswith(".")]
-    assert not list(catalog.path.parent.glob("*.run-*"))
+    assert not list(catalog.path.parent.glob("*-run-*"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills need signals")

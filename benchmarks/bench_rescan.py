@@ -1,0 +1,116 @@
+"""How long it takes to go through a big library in which nothing has happened, and how much memory.
+
+    python -m benchmarks.bench_rescan --files 100000
+
+Makes a library of tiny FLAC files, a thousand in a folder, puts scores for them into a catalog of its own, and scans it
+twice: first each file must be opened, because nobody has looked at it under these options; then nothing has changed.
+Every scan prints a line of JSON a file. On a machine that is busy otherwise, the processor time is the figure to go by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from mtag.catalog import Catalog, Heard
+from mtag.ensemble import FULL, Bundle, choose_precision, load_bundle
+
+PER_FOLDER = 1000
+SR = 16_000  # Hz
+SECONDS = 1.2  # of each file
+
+
+class Measured(NamedTuple):
+    """One scan, as a process of its own."""
+
+    what: str
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+def make_library(folder: Path, n_files: int) -> list[Path]:
+    """Tiny files that mtag takes for music."""
+    tone = 0.5 * np.sin(np.arange(round(SECONDS * SR)) / 8)
+    soundfile.write(folder / "song.flac", tone, SR)
+    content = (folder / "song.flac").read_bytes()
+    (folder / "song.flac").unlink()
+    paths = []
+    for number in range(n_files):
+        album = folder / f"album {number // PER_FOLDER:03}"
+        if number % PER_FOLDER == 0:
+            album.mkdir()
+        paths.append(album / f"{number % PER_FOLDER:03} A song with a name of ordinary length.flac")
+        paths[-1].write_bytes(content)
+    return paths
+
+
+def remember(place: Path, paths: list[Path], bundle: Bundle) -> None:
+    """Put made-up scores for all files into a catalog."""
+    rng = np.random.default_rng(0)
+    fingerprint = bundle.fingerprint(FULL, choose_precision(bundle))
+    with Catalog.open(place) as catalog:
+        for path in paths:
+            scores = rng.random(len(bundle.tags), np.float32)
+            catalog.remember(path, path.stat(), fingerprint, Heard(scores, SECONDS, 1))
+
+
+def scan(what: str, folder: Path, place: Path) -> Measured:
+    """Scan as a person would, and measure the process."""
+    command = [sys.executable, "-m", "mtag", "scan", folder, "--catalog", place, "--json"]
+    began = time.perf_counter()
+    words = [str(part) for part in command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout is not None
+        last = b"{}"
+        for line in running.stdout:
+            last = line
+        _, status, usage = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    summary = json.loads(last)["summary"]
+    if running.returncode or summary["heard"]:
+        raise SystemExit(f"{what}: exit code {running.returncode}, {summary}")
+    scale = 1 if sys.platform == "darwin" else 1024
+    return Measured(what, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale / 1e6)
+
+
+def main() -> None:
+    """Make, scan, tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=100_000, metavar="N")
+    parser.add_argument("--folder", type=Path, help="where to make the library (default: the system's scratch folder)")
+    arguments = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="mtag-rescan-", dir=arguments.folder))
+    try:
+        library = root / "library"
+        library.mkdir()
+        place = root / "catalog.db"
+        remember(place, make_library(library, arguments.files), load_bundle())
+        rows = [
+            scan("other options: each file opened", library, place),
+            scan("nothing has changed", library, place),
+        ]
+        n_bytes = place.stat().st_size
+        print(f"{arguments.files:,} files, {n_bytes / 1e6:,.0f} MB of catalog; Python {platform.python_version()}")
+        for row in rows:
+            told = f"{row.seconds:7.1f} s  {row.cpu_seconds:7.1f} s of processor time  {row.peak_mb:6.0f} MB"
+            print(f"{row.what:<34} {told}")
+    finally:
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()
