@@ -11,34 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
+from benchmarks.runs import Run, machine, run
 from mtag.catalog import Catalog, Heard
 from mtag.ensemble import FULL, Bundle, choose_precision, load_bundle
 
 PER_FOLDER = 1000
 SR = 16_000  # Hz
 SECONDS = 1.2  # of each file
-
-
-class Measured(NamedTuple):
-    """One scan, as a process of its own."""
-
-    what: str
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
 
 
 def make_library(folder: Path, n_files: int) -> list[Path]:
@@ -67,24 +53,13 @@ def remember(place: Path, paths: list[Path], bundle: Bundle) -> None:
             catalog.remember(path, path.stat(), fingerprint, Heard(scores, SECONDS, 1))
 
 
-def scan(what: str, folder: Path, place: Path) -> Measured:
-    """Scan as a person would, and measure the process."""
-    command = [sys.executable, "-m", "mtag", "scan", folder, "--catalog", place, "--json"]
-    began = time.perf_counter()
-    words = [str(part) for part in command]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
-        assert running.stdout is not None
-        last = b"{}"
-        for line in running.stdout:
-            last = line
-        _, status, usage = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - began
-    summary = json.loads(last)["summary"]
-    if running.returncode or summary["heard"]:
-        raise SystemExit(f"{what}: exit code {running.returncode}, {summary}")
-    scale = 1 if sys.platform == "darwin" else 1024
-    return Measured(what, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale / 1e6)
+def scan(folder: Path, place: Path) -> Run:
+    """Scan as a person would, and measure the processes."""
+    measured = run("-m", "mtag", "scan", folder, "--catalog", place, "--json")
+    summary = json.loads(measured.output.splitlines()[-1])["summary"]
+    if summary["heard"] or summary["failed"]:
+        raise SystemExit(f"this was no scan of known files: {summary}")
+    return measured
 
 
 def main() -> None:
@@ -99,15 +74,11 @@ def main() -> None:
         library.mkdir()
         place = root / "catalog.db"
         remember(place, make_library(library, arguments.files), load_bundle())
-        rows = [
-            scan("other options: each file opened", library, place),
-            scan("nothing has changed", library, place),
-        ]
-        n_bytes = place.stat().st_size
-        print(f"{arguments.files:,} files, {n_bytes / 1e6:,.0f} MB of catalog; Python {platform.python_version()}")
-        for row in rows:
+        rows = {"other options: each file opened": scan(library, place), "nothing has changed": scan(library, place)}
+        print(f"{arguments.files:,} files, {place.stat().st_size / 1e6:,.0f} MB of catalog; {machine()}")
+        for what, row in rows.items():
             told = f"{row.seconds:7.1f} s  {row.cpu_seconds:7.1f} s of processor time  {row.peak_mb:6.0f} MB"
-            print(f"{row.what:<34} {told}")
+            print(f"{what:<34} {told}")
     finally:
         shutil.rmtree(root)
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtag.catalogfile import (
+    CORRUPT,
     UnusableError,
     connect,
     explained,
@@ -32,6 +33,7 @@ from mtag.catalogfile import (
 )
 from mtag.errors import CatalogError, FailureKind
 from mtag.journal import Change, Journal, Run
+from mtag.salvage import salvage
 
 __all__ = ["Catalog", "Change", "Failure", "Heard", "Info", "Models", "Relative", "Run", "Track", "default_path"]
 
@@ -121,8 +123,8 @@ class Catalog(Journal):
         """Open a catalog, or begin one.
 
         A damaged catalog, or one in a newer format, is moved aside to `NAME.corrupt-N` or `NAME.newer-N` and a fresh
-        one is begun; one in an older format is copied to `NAME.older-N` and brought to the present one. `notice`
-        says so.
+        one is begun, with what can be read of a damaged one; one in an older format is copied to `NAME.older-N` and
+        brought to the present one. `notice` says so.
 
         Parameters
         ----------
@@ -142,8 +144,7 @@ class Catalog(Journal):
             try:
                 connection, notice = connect(place)
             except UnusableError as error:
-                notice = move_aside(place, error)
-                connection, _ = connect(place)
+                connection, notice = _begin_afresh(place, error)
         return cls(place, connection, notice)
 
     def __enter__(self) -> Catalog:
@@ -384,6 +385,17 @@ def default_path() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("mtag", appauthor=False) / "catalog.db"
+
+
+def _begin_afresh(path: Path, error: UnusableError) -> tuple[sqlite3.Connection, str]:
+    """A fresh catalog in the place of an unusable one, and the sentence for the user."""
+    aside = move_aside(path, error.word)
+    connection, _ = connect(path)
+    notice = f"the catalog {error}; it lies at {aside} now and a fresh one was begun"
+    if error.word == CORRUPT:
+        saved = salvage(aside, connection)
+        notice += f", with what could be read of it: {saved['tracks']:,} tracks and {saved['changes']:,} changes"
+    return connection, f"{notice}."
 
 
 def _heard(scores: bytes, duration: float, n_windows: int) -> Heard:

@@ -12,6 +12,7 @@ from typing import Any
 from mtag.errors import CatalogError
 
 APPLICATION_ID = 0x6D746167  # "mtag", in the file's header: tells a catalog from any other file
+CORRUPT, NEWER, OLDER = "corrupt", "newer", "older"  # what a catalog that was put aside is called
 BUSY_SECONDS = 600.0  # how long to wait for another process's write
 
 _MIGRATIONS = (
@@ -142,7 +143,7 @@ def connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise UnusableError("corrupt", "was damaged")
+            raise UnusableError(CORRUPT, "was damaged")
         connection.execute("PRAGMA foreign_keys = ON")
         notice = _migrate(path, connection)
         # Only now: the application id must reach the file itself, not just the log beside it.
@@ -151,7 +152,7 @@ def connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
         connection.close()
         # The subclasses tell of locks, full disks and permissions; a damaged file is the class itself.
         if type(error) is sqlite3.DatabaseError:
-            raise UnusableError("corrupt", "was damaged") from error
+            raise UnusableError(CORRUPT, "was damaged") from error
         raise
     except BaseException:
         connection.close()
@@ -166,7 +167,7 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> str | None:
     with transaction(connection):
         version = _version(connection)  # another process may have been faster
         if version > SCHEMA_VERSION:
-            raise UnusableError("newer", "was made by a newer mtag")
+            raise UnusableError(NEWER, "was made by a newer mtag")
         if 0 < version < SCHEMA_VERSION:
             notice = _back_up(path)
         for statements in _MIGRATIONS[version:]:
@@ -178,7 +179,7 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> str | None:
 
 def _back_up(path: Path) -> str:
     """Copy an older catalog as it is; gives the sentence for the user."""
-    aside = _free_name(path, "older")
+    aside = _free_name(path, OLDER)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(aside)) as target:
         source.backup(target)
     return f"the catalog was brought to the format of this mtag; as it was it lies at {aside}."
@@ -227,13 +228,13 @@ def is_foreign(path: Path) -> bool:
     return bool(header) and header[68:72] != APPLICATION_ID.to_bytes(4, "big")
 
 
-def move_aside(path: Path, error: UnusableError) -> str:
-    """Rename a catalog together with its log; gives the sentence for the user."""
-    aside = _free_name(path, error.word)
+def move_aside(path: Path, word: str) -> Path:
+    """Rename a catalog together with its log; gives its new name."""
+    aside = _free_name(path, word)
     for suffix in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             os.rename(f"{path}{suffix}", f"{aside}{suffix}")
-    return f"the catalog {error}; it lies at {aside} now and a fresh one was begun."
+    return aside
 
 
 def _free_name(path: Path, word: str) -> Path:

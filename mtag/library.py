@@ -20,7 +20,7 @@ from mtag.ensemble import FAST, FULL, Bundle, Ensemble, choose_precision, load_e
 from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
-from mtag.results import ScanResult, Status, Summary, TagScore, rank
+from mtag.results import RESULT_FORMAT, ScanResult, Status, Summary, TagScore, rank
 from mtag.sameness import is_known_by_another_name, is_same, sampled_digest
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
@@ -149,7 +149,7 @@ class _Scan:
         self.fingerprint = bundle.fingerprint(combination, precision)
         if options.windows:  # scores of a part of a track are others than those of all of it
             self.fingerprint += f"-w{options.windows}"
-        self.deciding = options.fingerprint(self.fingerprint, self.tags, self.thresholds)
+        self.deciding = options.fingerprint(self.fingerprint, self.tags, self.thresholds, RESULT_FORMAT)
         self.catalog = catalog
         self.options = options
         self.ears = ears

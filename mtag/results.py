@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 
@@ -76,6 +76,9 @@ class ScanResult:
             cached=True,
             duration=duration,
         )
+
+
+RESULT_FORMAT = tuple(part.name for part in fields(ScanResult))  # texts of another format are not read
 
 
 @dataclass(frozen=True)

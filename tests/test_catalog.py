@@ -25,7 +25,7 @@ from mtag.catalog import Catalog, Heard
 STAT = os.stat(sys.executable)
 HEARD = Heard(np.zeros(50, np.float32), 1.0, 1)
 """
-one_catalog_will_do = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_catalog_will_do = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 def heard(seed: int = 0) -> Heard:
@@ -399,6 +399,41 @@ def test_a_damaged_catalog_is_moved_aside_and_one_sentence_says_so(filled):
     with Catalog.open(filled) as again:
         assert again.notice is None
         assert again.recall(Path("/song.mp3"), stat(), FINGERPRINT) is not None
+
+
+def test_what_can_be_read_of_a_damaged_catalog_is_saved(filled):
+    with Catalog.open(filled) as catalog:
+        run = catalog.begin_run("{}", "1.0")
+        for number in range(100):
+            change = catalog.record_change(run, Path(f"/{number}.mp3"), f'{{"before": {number}}}', '{"after": 1}')
+            catalog.confirm_change(change, stat())
+        catalog.finish_run(run)
+        catalog.record_failure(Path("/bad.mp3"), stat(), FailureKind.CRASH, "crashed")
+        (page_size,) = catalog._row("PRAGMA page_size")
+        catalog.vacuum()
+    content = bytearray(filled.read_bytes())
+    content[-page_size * 3 : -page_size] = b"\xaa" * (2 * page_size)
+    filled.write_bytes(content)
+    with Catalog.open(filled) as catalog:
+        assert "with what could be read of it: " in catalog.notice
+        (saved,) = catalog.runs()
+        changes = catalog.changes(saved.id)
+        assert len(changes) > 10
+        assert all(f'{{"before": {int(change.path.stem)}}}' == change.before for change in changes)
+        tracks = list(catalog.tracks())
+        assert len(tracks) > 100
+        for track in tracks:
+            np.testing.assert_array_equal(track.heard.scores, heard(int(track.path.stem)).scores)
+    with Catalog.open(filled) as again:
+        assert again.notice is None
+
+
+def test_rubbish_has_nothing_that_could_be_saved(tmp_path, monkeypatch):
+    place = tmp_path / "catalog.db"
+    monkeypatch.setenv("MTAG_CATALOG", str(place))
+    place.write_bytes(b"rubbish" * 1000)
+    with Catalog.open() as catalog:
+        assert catalog.notice.endswith("with what could be read of it: 0 tracks and 0 changes.")
 
 
 def test_each_damaged_catalog_keeps_its_own_name(filled):
