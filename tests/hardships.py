@@ -92,7 +92,14 @@ def full_disk(shop: Workshop, rng: random.Random) -> str:
         failed = _failed(shop, _scan(shop, 1, 3), "no-space")
         (shop.library / BALLAST).unlink()
         _recovers(shop)
-    return f"{len(failed)} files failed"
+        _fill_up(shop.library, 100_000)
+        shop.mtag("strip", shop.library).check(1, 3)
+        states = Counter(shop.judge("original", "tagged").values())
+        (shop.library / BALLAST).unlink()
+        shop.mtag("strip", shop.library).check()
+        shop.judge("original")
+        shop.expect_no_litter()
+    return f"{len(failed)} files could not be written, and {states['tagged']} not be stripped"
 
 
 def full_disk_with_catalog(shop: Workshop, rng: random.Random) -> str:
@@ -131,7 +138,7 @@ def _mounted(shop: Workshop, how: str, ballast: bool = True) -> Iterator[str]:
     n_bytes = sum(path.stat().st_size + 8192 for path in shop.library.rglob("*"))
     aside = shop.library.rename(shop.root / "aside")
     shop.library.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes + (1 << 20)}", "tmpfs", str(shop.library)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes + (1 << 24)}", "tmpfs", str(shop.library)]
     if not IS_ROOT or subprocess.run(command, capture_output=True).returncode:
         shop.library.rmdir()
         aside.rename(shop.library)

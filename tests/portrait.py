@@ -55,7 +55,7 @@ def portray(path: Path) -> Portrait:
 def sound(path: Path) -> str:
     """Digest of a file's samples and their form."""
     digest = hashlib.sha256()
-    with path.open("rb") as file, av.open(file) as container:
+    with path.open("rb") as file, av.open(file, metadata_errors="replace") as container:
         stream = container.streams.audio[0]
         for frame in _frames(container, stream):
             if isinstance(frame, int):

@@ -28,7 +28,8 @@ def items(path: Path) -> list[Raw]:
     for magic, parse in (
         (b"OggS", _ogg),
         (b"RIFF" + data[4:8] + b"WAVE", _riff),
-        (b"FORM" + data[4:8] + b"AIF", _iff),
+        (b"FORM" + data[4:8] + b"AIFF", _iff),
+        (b"FORM" + data[4:8] + b"AIFC", _iff),
         (b"DSD ", _dsf),
         (_ASF_HEADER, _asf),
         (b"MAC ", _ape),
@@ -146,6 +147,8 @@ def _mp4(data: bytes, where: str = "") -> Iterator[Raw]:
         at += size or len(data)
         if name in _PARENTS:
             if name == "meta":
+                if not {atom.key.rpartition("/")[2] for atom in _mp4(body[4:])} - {"hdlr"} and b"ilst" not in body:
+                    continue  # the shell of a tag that is gone
                 yield Raw(f"{where}meta", body[:4])
                 body = body[4:]
             yield from _mp4(body, "ilst/" if name == "ilst" else f"{where}{name}/")

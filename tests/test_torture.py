@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
+from mutagen.flac import FLAC
 
 from tests.hardships import HARDSHIPS
 from tests.portrait import harm, portray
@@ -53,13 +53,30 @@ def test_a_fate_strikes_at_the_instant_it_names(fresh: Workshop) -> None:
         assert event < ended.events <= event + 1 + lines
 
 
-@pytest.mark.parametrize("name", ["full.flac", "v24.mp3"])
-def test_the_judge_sees_damage_to_sound_and_fields(fresh: Workshop, name: str) -> None:
+@pytest.mark.parametrize("name", ["full.flac", "v24.mp3", "full.m4a", "full.wma", "full.wv", "rich.wav"])
+def test_the_judge_sees_a_foreign_field_that_was_altered(fresh: Workshop, name: str) -> None:
     path = fresh.library / "album 0" / name
     before, data = portray(path), path.read_bytes()
     path.write_bytes(data.replace(b"not quite a picture", b"not quite a Picture"))
     assert "lost" in (harm(before, portray(path)) or "")
-    path.write_bytes(data[: len(data) - 3000] + os.urandom(3000))
-    assert harm(before, portray(path)) == "sounds different"
     with pytest.raises(Defect, match="neither original nor tagged"):
         fresh.judge("original", "tagged")
+
+
+@pytest.mark.parametrize("name", ["full.flac", "v24.mp3"])
+def test_the_judge_sees_other_sound(fresh: Workshop, name: str) -> None:
+    path = fresh.library / "album 0" / name
+    before, data = portray(path), path.read_bytes()
+    path.write_bytes(data[:-3000] + bytes(3000))
+    assert harm(before, portray(path)) == "sounds different"
+
+
+def test_the_judge_sees_a_state_that_is_half_one_and_half_another(fresh: Workshop) -> None:
+    name = "album 0/full.flac"
+    fresh.mtag("scan", fresh.library / name, "--write-tags").check()
+    assert fresh.judge("original", "tagged", names=[name]) == {name: "tagged"}
+    file = FLAC(fresh.library / name)
+    del file["genre"]
+    file.save()
+    with pytest.raises(Defect, match="neither original nor tagged"):
+        fresh.judge("original", "tagged", names=[name])

@@ -10,9 +10,11 @@ become, by its decoded sound, its stored items and plain mutagen; the catalog is
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +24,7 @@ from pathlib import Path
 
 from tests import gallery
 from tests.hardships import HARDSHIPS, Deed
-from tests.workshop import Ended, Workshop
+from tests.workshop import Ended, Workshop, expect
 
 MAX_LINES = 60  # of mtag that a killed process may live after an instant of writing
 
@@ -41,31 +43,84 @@ class Tally:
 
 
 class Killer:
-    """Kills mtag again and again over one library, and sees what is left."""
+    """Kills mtag again and again over one library, and sees what is left.
 
-    def __init__(self, shop: Workshop, rng: random.Random) -> None:
+    Parameters
+    ----------
+    shop
+        The library.
+    rng
+        Chooses the instants.
+    linked
+        Whether every file has a second name elsewhere, so that it has to be written in place.
+    """
+
+    def __init__(self, shop: Workshop, rng: random.Random, linked: bool = False) -> None:
         self.shop = shop
         self.rng = rng
+        self.linked = linked
+        self.how = ("--quiet", "--hardlinks", "inplace") if linked else ("--quiet",)
+        self.links = shop.root / "links"
+        self.command = ("scan", self.shop.library, "--write-tags", *self.how)
         self.tally = Tally()
 
     def run(self, n_kills: int) -> Tally:
         """Begin with fresh files, kill, complete, take back; until enough have been killed."""
+        self._measure()
         while self.tally.kills < n_kills:
-            self.shop.fresh()
+            self._begin()
             self._write()
             self._take_back()
+            print(f"  {self.tally.kills} of {n_kills} kills", file=sys.stderr, flush=True)
         return self.tally
 
+    def _begin(self) -> None:
+        self.shop.fresh()
+        if self.linked:
+            shutil.rmtree(self.links, ignore_errors=True)
+            shutil.copytree(self.shop.library, self.links, copy_function=os.link)
+
+    def _measure(self) -> None:
+        """See how long a run writes that nobody kills."""
+        self._begin()
+        running = self.shop.start(*self.command)
+        running.await_event()
+        began = time.monotonic()
+        self.events = running.wait().check().events
+        self.seconds = time.monotonic() - began
+        self.shop.judge("tagged")
+
     def _write(self) -> None:
-        """A scan that is killed once or twice, and then left alone."""
-        command = ("scan", self.shop.library, "--write-tags", "--quiet")
-        for _ in range(self.rng.choice((1, 1, 2, 3))):
-            self._killed(*command)
-            self.shop.judge("original", "tagged")
-        self._completed("tagged", *command)
+        """A scan that is killed some times, and then left alone."""
+        for _ in range(self.rng.choice((2, 3, 4))):
+            self._killed(*self.command)
+        self._completed("tagged", *self.command)
 
     def _take_back(self) -> None:
-        """An undo or a strip that is killed, and then left alone."""
+        """An undo or a strip that is killed some times, and then left alone."""
+        shop, runs = self.shop, self.shop.runs()
+        strip = ("strip", shop.library, *self.how)
+        for _ in range(self.rng.choice((1, 2, 3))):
+            self._killed(*self.rng.choice((strip, ("undo", str(self.rng.choice(runs)), *self.how))))
+        if self.rng.random() < 0.5:
+            self._completed("original", *strip)
+            return
+        for run in runs:
+            shop.mtag("undo", str(run), *self.how).check()
+            shop.judge("original", "tagged")
+        self._completed("original", "scan", shop.library, "--quiet")  # a preview, which only clears up
+
+    def _judge(self) -> None:
+        """Every file is wholly in one state; where it had to be written in place, once a next run has mended it."""
+        if self.linked:
+            self.shop.mtag("scan", self.shop.library, *self.how).check()
+        self.shop.judge("original", "tagged")
+        self._expect_links()
+
+    def _expect_links(self) -> None:
+        if self.linked:
+            parted = [n for n in self.shop.names() if not (self.shop.library / n).samefile(self.links / n)]
+            expect(not parted, f"parted from their other names: {parted}")
 
     def _killed(self, *command: str | Path) -> None:
         """Run a command that is killed: at an instant of its writing, some lines later, or by the clock."""
@@ -73,12 +128,13 @@ class Killer:
         self.tally.asked += 1
         if rng.random() < 0.25:
             running = shop.start(*command)
-            running.kill_after(rng.uniform(0, shop.seconds))
+            running.kill_after(rng.uniform(0, self.seconds))
             ended = running.wait()
         else:
             lines = rng.choice((0, rng.randrange(1, 10), rng.randrange(1, MAX_LINES)))
-            ended = shop.mtag(*command, event=rng.randrange(shop.events), lines=lines)
+            ended = shop.mtag(*command, event=rng.randrange(self.events), lines=lines)
         self._look(ended)
+        self._judge()
 
     def _look(self, ended: Ended) -> None:
         """See where the kill has struck; the catalog is whole at any instant."""
@@ -96,6 +152,7 @@ class Killer:
         """Run a command that is left alone; it has to bring every file into a state, and clear up."""
         self.shop.mtag(*command).check()
         self.shop.judge(state)
+        self._expect_links()
         self.shop.expect_no_litter()
         self.shop.expect_sound_catalog()
 
@@ -115,9 +172,9 @@ def prepare(root: Path, *, albums: int = 1, kinds: str = "") -> Workshop:
     return shop
 
 
-def killed(shop: Workshop, rng: random.Random, n_kills: int) -> str:
-    """So many kills at random instants."""
-    tally = Killer(shop, rng).run(n_kills)
+def killed(shop: Workshop, rng: random.Random, n_kills: int, linked: bool = False) -> str:
+    """So many kills at random instants; `linked` as for `Killer`."""
+    tally = Killer(shop, rng, linked).run(n_kills)
     places = ", ".join(f"{n} {place}" for place, n in sorted(tally.landed.items()))
     return f"{tally.kills} kills ({places}), {tally.asked - tally.kills} too late"
 
@@ -137,7 +194,11 @@ def main() -> None:
     began = time.monotonic()
     shop = prepare(root, albums=options.albums, kinds=options.kinds)
     print(f"{len(shop.names())} files ({time.monotonic() - began:.0f} s)", flush=True)
-    deeds: dict[str, Deed] = {"killed": partial(killed, n_kills=options.kills), **HARDSHIPS}
+    deeds: dict[str, Deed] = {
+        "killed": partial(killed, n_kills=options.kills),
+        "killed in place": partial(killed, n_kills=options.kills // 5, linked=True),
+        **HARDSHIPS,
+    }
     for name, deed in deeds.items():
         if re.search(options.only, name):
             start = time.monotonic()
