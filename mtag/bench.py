@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import read_blocks
+from mtag.audio import Decoders
 from mtag.constants import N_TAGS, SAMPLE_RATE, WINDOW_SAMPLES, WINDOW_SECONDS
 from mtag.ensemble import COMBINATIONS, FAST, MEMBERS, Ensemble, combiner_of
 from mtag.features import log_mel
@@ -39,10 +39,25 @@ class Timing:
     ensembles: dict[str, float]  # combination -> seconds: its members one after another, and its combiner
     stages: dict[str, float]  # decode, features, inference (of the largest combination)
 
+    @property
+    def bound(self) -> str:
+        """The stage that a faster scan would have to begin with.
+
+        On a CPU all stages share the cores, and the longest weighs most. Another device works while the CPU decodes
+        and computes spectrograms, so the longer of these two sides decides.
+        """
+        cpu_seconds = self.stages["decode"] + self.stages["features"]
+        if self.device != "cpu" and self.stages["inference"] >= cpu_seconds:
+            return "inference"
+        stages = self.stages if self.device == "cpu" else {k: self.stages[k] for k in ("decode", "features")}
+        return max(stages, key=stages.__getitem__)
+
     def to_json(self) -> dict[str, Any]:
         """The object that `mtag bench --json` prints."""
         rounded = {name: {k: round(v, 4) for k, v in getattr(self, name).items()} for name in _TABLES}
-        return {"device": self.device, "precision": self.precision, "clips": self.clips, "jobs": self.jobs} | rounded
+        return {"device": self.device, "precision": self.precision, "clips": self.clips, "jobs": self.jobs} | (
+            rounded | {"bound": self.bound}
+        )
 
 
 _TABLES = ("models", "ensembles", "stages")
@@ -67,6 +82,7 @@ def bench(
         Called with what is about to be timed.
     """
     watch = _Stopwatch(clips, ensemble.batch_size, jobs if ensemble.device == "cpu" else 1, report)
+    cpu_watch = _Stopwatch(clips, 1, jobs, report)
     window = _chords(WINDOW_SAMPLES, SAMPLE_RATE)[None]
     log_mels = log_mel(window)
 
@@ -77,9 +93,9 @@ def bench(
         scores = np.full((n, N_TAGS), 0.1, np.float32)
         return ensemble.combine(combination, dict.fromkeys(MEMBERS, scores))
 
-    with tempfile.TemporaryDirectory() as folder:
-        decode = watch.time("decode", partial(_decode, _write_track(Path(folder) / "track.mp3")))
-    features = watch.time("features", lambda n: log_mel(_repeat(window, n)))
+    with tempfile.TemporaryDirectory() as folder, Decoders() as decoders:
+        decode = cpu_watch.time("decode", partial(_decode, decoders, _write_track(Path(folder) / "track.mp3")))
+    features = cpu_watch.time("features", lambda n: log_mel(_repeat(window, n)))
     members = [m for m in MEMBERS if any(m in COMBINATIONS[c] for c in combinations)]
     models = {m: watch.time(m, partial(score, m)) for m in members}
     ensembles = {
@@ -116,9 +132,9 @@ class _Stopwatch:
         return time.perf_counter() - began
 
 
-def _decode(track: Path, n: int) -> None:
+def _decode(decoders: Decoders, track: Path, n: int) -> None:
     for _ in range(n):
-        for _ in read_blocks(track):
+        for _ in decoders.read_blocks(track):
             pass
 
 

@@ -236,7 +236,6 @@ def test_the_terminals_interrupt_does_not_reach_the_processes(decoders, song):
     assert decode(decoders.read_blocks, song("song")).size
     for process in decoders.processes:
         assert os.getpgid(process.pid) != os.getpgid(0)
-        assert os.getsid(process.pid) != os.getsid(0)
 
 
 def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(song):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mtag.audio.wire import Kind, Task, read_message
 from mtag.errors import DecoderError, FailureKind, FileError
@@ -22,6 +22,17 @@ TICKS = 20  # times that a watchdog looks within its patience
 
 # The process finds its modules where this one does, and nothing in the folder that it happens to run in.
 _CODE = "import sys; entry, *sys.path = sys.argv[1:]; from importlib import import_module; import_module(entry).main()"
+
+
+# The terminal's Ctrl-C is for the owner alone. Linux may share its time out by sessions, and then a process in a
+# session of its own would not be as nice as its owner.
+_APART: dict[str, Any]
+if sys.platform == "win32":
+    _APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+elif sys.version_info >= (3, 11):
+    _APART = {"process_group": 0}
+else:
+    _APART = {"start_new_session": True}
 
 
 class DiedError(Exception):
@@ -60,8 +71,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a dying library's last words
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # the terminal's Ctrl-C is for the owner alone; on Windows the next line says so
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            **_APART,
         )
 
     @property

@@ -66,4 +66,5 @@ def _show(measured: Timing) -> None:
         table.add_row(name, f"{value:.2f} s", f"{published:.2f} s" if published else "")
     console.print(table)
     stages = ", ".join(f"{name} {value:.2f} s" for name, value in measured.stages.items())
-    console.print(f"Stages: {stages}.")
+    longest = measured.stages[measured.bound] / sum(measured.stages.values())
+    console.print(f"Stages: {stages}. The bound is {measured.bound}: {longest:.0%} of the work.")
