@@ -80,7 +80,9 @@ def _jobs(folder: Path, music: Path, jobs: int, rounds: int) -> None:
     pairs = [(_full(folder, music, 1), _full(folder, music, jobs)) for _ in range(rounds)]
     one, many = (min(run.seconds for run in runs) for runs in zip(*pairs, strict=True))
     speed_up = statistics.median(alone.seconds / together.seconds for alone, together in pairs)
-    print(f"| wall | {one:.2f} s | {many:.2f} s | {speed_up:.2f} |", flush=True)
+    print(f"| wall | {one:.2f} s | {many:.2f} s | {speed_up:.2f} |")
+    one, many = (min(run.cpu_seconds for run in runs) for runs in zip(*pairs, strict=True))
+    print(f"| CPU | {one:.2f} s | {many:.2f} s | |", flush=True)
 
 
 def _growth(folder: Path, jobs: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from tests.encoding import encode, noise, tone
 from tests.misbehaving import N_STEPS, STEP_SECONDS
 from tests.tiny_bundle import TAGS, scores_of
 
+ROOT = Path(__file__).parent.parent
 SR = 16_000  # Hz
 PATIENCE = 3.0  # s
 
@@ -220,9 +222,8 @@ while process.is_free: pass
 print(process.pid, flush=True)
 threading.Event().wait()
 """
-    folder = Path(__file__).parent.parent
     command = [sys.executable, "-c", code, song("hangs")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as owner:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as owner:
         pid = int(owner.stdout.readline())
         assert is_alive(pid)
         owner.kill()
@@ -236,6 +237,28 @@ def test_the_terminals_interrupt_does_not_reach_the_processes(decoders, song):
     assert decode(decoders.read_blocks, song("song")).size
     for process in decoders.processes:
         assert os.getpgid(process.pid) != os.getpgid(0)
+
+
+def test_an_interrupt_of_the_whole_job_does_not_end_what_is_being_decoded(song):
+    code = """
+import sys, pathlib, signal
+from mtag.audio import Decoders
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+with Decoders() as decoders:
+    blocks = decoders.read_blocks(pathlib.Path(sys.argv[1]))
+    n = next(blocks).size
+    print("begun", flush=True)
+    sys.stdin.readline()
+    print(n + sum(block.size for block in blocks))
+"""
+    command = [sys.executable, "-c", code, song("song")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, cwd=ROOT, start_new_session=True) as owner:
+        assert owner.stdout.readline() == "begun\n"
+        os.killpg(owner.pid, signal.SIGINT)  # as a terminal does
+        assert owner.stdout.readline() == "interrupted\n"
+        rest, _ = owner.communicate("\n")
+    assert int(rest) == 10 * SR
 
 
 def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(song):
