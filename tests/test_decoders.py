@@ -266,6 +266,27 @@ def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(song):
         list(decoders.read_blocks(song("song")))
 
 
+def test_a_system_that_starts_no_process_is_no_fault_of_the_file(song, monkeypatch):
+    def refuse(*arguments, **options):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("mtag.audio.process.subprocess.Popen", refuse)
+    with Decoders() as decoders, pytest.raises(DecoderError, match="can be started"):
+        list(decoders.read_blocks(song("song")))
+
+
+def test_closing_ends_what_another_thread_waits_for(song):
+    with ThreadPoolExecutor(1) as pool, Decoders("tests.misbehaving") as decoders:
+        decoders.prepare()
+        (process,) = decoders.processes
+        waiting = pool.submit(lambda: list(decoders.read_blocks(song("hangs"))))
+        while process.is_free:
+            time.sleep(0.01)
+        decoders.close()
+        assert isinstance(waiting.exception(60), (FileError, DecoderError))
+        assert not is_alive(process.pid)
+
+
 def test_processes_are_renewed_now_and_then(song, monkeypatch):
     monkeypatch.setattr("mtag.audio.decoders.TASKS_A_PROCESS", 2)
     path = song("song")

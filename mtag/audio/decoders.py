@@ -14,7 +14,7 @@ from mtag.audio.decode import Waveform
 from mtag.audio.process import DiedError, Process, Watchdog
 from mtag.audio.spread import Stretch
 from mtag.audio.wire import Job, Task
-from mtag.errors import FailureKind, FileError
+from mtag.errors import DecoderError, FailureKind, FileError
 
 WORKER = "mtag.audio.worker"  # the module that runs in a process
 PATIENCE_SECONDS = 30.0  # without a sign of life, before a process is ended
@@ -57,11 +57,13 @@ class Decoders:
         """End all processes, those at work too."""
         with self._lock:
             self._closed = True
-            processes = list(self._all)
-            self._all.clear()
+            idle, at_work = set(self._idle), self._all - set(self._idle)
             self._idle.clear()
+            self._all.clear()
         self._watchdog.stop()
-        for process in processes:
+        for process in at_work:
+            process.kill()  # the thread that waits for it notices, and clears away
+        for process in idle:
             process.end()
 
     @property
@@ -125,7 +127,10 @@ class Decoders:
         return self._start()
 
     def _start(self) -> Process:
-        process = Process(self._worker)
+        try:
+            process = Process(self._worker)
+        except OSError as error:
+            raise DecoderError(f"no process for decoding can be started ({error.strerror})") from error
         with self._lock:
             self._all.add(process)
         self._watchdog.add(process)

@@ -118,8 +118,12 @@ class Process:
                 self.is_stalled = True
                 self._popen.kill()  # the thread that waits sees the end of the pipe
 
+    def kill(self) -> None:
+        """End it while another thread waits for it."""
+        self._popen.kill()
+
     def end(self) -> None:
-        """Let it be no more."""
+        """End it, and clear away."""
         self._popen.kill()
         self._popen.wait()
         for pipe in self._pipes:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
+MAX_BYTES = 1 << 26  # in one message: far more than any has that a sound process sends
+
 _HEADER = struct.Struct("<cI")  # kind and bytes that follow
 
 Read = Callable[[int], bytearray]  # gives just as many bytes as it is asked for
@@ -73,7 +75,7 @@ def read_message(read: Read) -> tuple[Kind, bytearray]:
         What comes is no message; `read` raises it where the other side is gone.
     """
     kind, size = _HEADER.unpack(read(_HEADER.size))
-    if kind not in _KINDS:
+    if kind not in _KINDS or size > MAX_BYTES:
         raise EOFError
     return _KINDS[kind], read(size)
 

@@ -63,6 +63,7 @@ def main(decode: Decode = read_blocks) -> None:
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
     gc.disable()  # decoding makes tens of thousands of objects a track, and hardly a cycle
+    gc.freeze()  # what is here now stays, and need not be looked through after each file
     channel.send(Kind.READY)
     while True:
         _serve(tasks.get(), channel, decode)
