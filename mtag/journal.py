@@ -195,9 +195,15 @@ class Journal(Store):
                 self._lock_path(run).unlink()
 
     def sweep(self) -> None:
-        """Delete the locks that killed runs have left."""
-        for (run,) in self._rows("SELECT id FROM runs WHERE finished IS NULL"):
-            if self._lock_path(run).exists() and not self.is_alive(run):
+        """Delete the locks that killed runs have left, finished ones too: the kill may fall just behind the last note."""
+        prefix = f"{self.path.name}-run-"
+        with explained(self.path):
+            left = {name.removeprefix(prefix) for name in os.listdir(self.path.parent) if name.startswith(prefix)}
+        if not left:
+            return
+        # A run that is not in the table yet is about to begin, and may not have locked its file so far.
+        for (run,) in self._rows("SELECT id FROM runs"):
+            if str(run) in left and not self.is_alive(run):
                 with suppress(OSError):
                     self._lock_path(run).unlink()
 

@@ -269,6 +269,18 @@ time.sleep(60)
     assert not list(catalog.path.parent.glob("*-run-*"))
 
 
+def test_the_lock_of_a_run_that_was_killed_right_after_its_end_is_cleared_away(catalog: Catalog) -> None:
+    run = catalog.begin_run("", "")
+    catalog.finish_run(run)
+    lock = catalog.path.with_name(f"{catalog.path.name}-run-{run}")
+    lock.touch()
+    about_to_begin = catalog.path.with_name(f"{catalog.path.name}-run-{run + 1}")
+    about_to_begin.touch()
+    catalog.sweep()
+    assert not lock.exists()
+    assert about_to_begin.exists()
+
+
 def test_an_older_catalog_is_copied_and_brought_to_the_present_format(tmp_path):
     place = tmp_path / "catalog.db"
     connection = sqlite3.connect(place)
