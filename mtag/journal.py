@@ -195,7 +195,7 @@ class Journal(Store):
                 self._lock_path(run).unlink()
 
     def sweep(self) -> None:
-        """Delete the locks that killed runs have left, finished ones too: the kill may fall just behind the last note."""
+        """Delete the locks that killed runs have left; even a finished one, if the kill fell between note and lock."""
         prefix = f"{self.path.name}-run-"
         with explained(self.path):
             left = {name.removeprefix(prefix) for name in os.listdir(self.path.parent) if name.startswith(prefix)}
