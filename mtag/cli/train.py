@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -75,17 +76,18 @@ def train(
 ) -> None:
     """Fit networks and combiners, and make a bundle of them.
 
-    Checkpoints are written every two minutes; a run that was interrupted goes on with --resume. Members can be
-    fitted by separate runs at the same time, with --member and --threads; the last one makes the bundle.
+    Checkpoints are written every two minutes and at Ctrl-C; a run that was interrupted goes on with --resume. Members
+    can be fitted by separate runs at the same time, with --member and --threads; the last one makes the bundle.
     """
     _require_torch()
+    from mtag.cli.interrupt import stop_on_interrupt
     from mtag.cli.render import console_for_people
     from mtag.training import run
     from mtag.training.run import TrainOptions
 
     console = console_for_people()
     if quantize:
-        with _reports(console) as reports:
+        with stop_on_interrupt() as stop, _reports(console, stop) as reports:
             run.quantize(corpus, out, reports)
         console.print(f"`mtag eval {corpus} --weights {out} --precision int8` shows the int8 networks' figures.")
         return
@@ -93,7 +95,7 @@ def train(
     options = TrainOptions(
         chosen, effort, seed, device.value, threads, resume, teacher or _teacher_beside(corpus), start
     )
-    with _reports(console) as reports:
+    with stop_on_interrupt() as stop, _reports(console, stop) as reports:
         complete = run.train(corpus, out, options, reports)
     if complete:
         console.print(f"The bundle is in {out}. `mtag eval {corpus} --weights {out}` shows its figures.")
@@ -113,8 +115,8 @@ def _require_torch() -> None:
 
 
 @contextmanager
-def _reports(console: Console) -> Iterator[Reports]:
-    """A progress bar for each stage of a run."""
+def _reports(console: Console, stop: threading.Event) -> Iterator[Reports]:
+    """A progress bar for each stage of a run; once `stop` is set, the next step is the last."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from mtag.training.run import Reports
@@ -127,6 +129,8 @@ def _reports(console: Console) -> Iterator[Reports]:
             if name not in tasks:
                 tasks[name] = bar.add_task(name, total=total, told=told)
             bar.update(tasks[name], completed=done, total=total, told=told)
+            if stop.is_set():
+                raise KeyboardInterrupt
 
         yield Reports(
             windows=lambda done, n: show("decoding", done, n),

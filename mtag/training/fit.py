@@ -99,7 +99,7 @@ def fit(
     start
         An earlier bundle's member to begin as, in place of random weights.
     report
-        Called after every step.
+        Called after every step; whatever it raises ends the run there, with its state kept.
 
     Raises
     ------
@@ -124,7 +124,11 @@ def fit(
             saved = time.monotonic()
         done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
         pace = (time.monotonic() - started) / done
-        report(_progress(run, recipe, loss, pace))
+        try:
+            report(_progress(run, recipe, loss, pace))
+        except BaseException:
+            _save(run, checkpoint, recipe, seed)
+            raise
     record = {
         "recipe": _plain(recipe),
         "seed": seed,

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from mtag.errors import CorpusError
-from mtag.training import fit as fitting
 from mtag.training.fit import Heldout, fit
 from mtag.training.pool import N_PIECES
 from mtag.training.recipes import RECIPES, Cycle
@@ -47,8 +46,7 @@ def test_the_other_members_train_and_are_validated(name, pool, heldout, tmp_path
     assert all(0 <= entry["roc_auc"] <= 1 for entry in history)
 
 
-def test_an_interrupted_run_ends_as_if_it_had_never_stopped(pool, heldout, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0)
+def test_an_interrupted_run_ends_as_if_it_had_never_stopped(pool, heldout, tmp_path):
     recipe = short("model1", 6)
 
     def interrupt(progress):
