@@ -75,7 +75,7 @@ def write_card(folder: Path) -> Path:
         The folder holds no bundle.
     """
     manifest = load_bundle(folder).manifest
-    training, test = manifest["training"], manifest["metrics"]["test"]
+    training, test = manifest["training"], manifest["metrics"]["fp32"]
     rows = {row["name"]: row for row in test["rows"]}
     card = CARD.format(
         name=manifest["name"],
@@ -153,17 +153,17 @@ def _order(rows: dict[str, dict[str, Any]]) -> str:
 
 def _twins(manifest: Mapping[str, Any]) -> str:
     """What the int8 twins lose, where there are any."""
-    twins = manifest["metrics"].get("test_int8")
+    twins = manifest["metrics"].get("int8")
     if not twins:
         return ""
-    exact = {row["name"]: row for row in manifest["metrics"]["test"]["rows"]}
+    exact = {row["name"]: row for row in manifest["metrics"]["fp32"]["rows"]}
     lines = [
         _line(row["name"], *_figures(row, COLUMNS), f"{row['roc_auc'] - exact[row['name']]['roc_auc']:+.4f}")
         for row in twins["rows"]
     ]
     table = "\n".join([_line("models", *HEADINGS, "ROC-AUC against float32"), "| --- |" + " --- |" * 6, *lines])
     sizes = [
-        sum(entry["bytes"] for name, entry in manifest["files"].items() if ("int8" in name) == is_twin)
+        sum(entry["bytes"] for name, entry in manifest["files"].items() if name.endswith("_int8") == is_twin)
         for is_twin in (False, True)
     ]
     return (

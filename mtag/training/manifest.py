@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MANIFEST, MEMBERS, combiner_of, twin_of
+from mtag.evaluate import Evaluation
 
 LICENCE = "CC BY-NC-SA 4.0"
 
@@ -20,7 +21,6 @@ def write_manifest(
     tags: tuple[str, ...],
     thresholds: Mapping[str, Any],
     training: Mapping[str, Any],
-    metrics: Mapping[str, Any],
 ) -> None:
     """Describe the networks that lie in `folder`, replacing an earlier manifest in one step."""
     manifest = {
@@ -31,7 +31,6 @@ def write_manifest(
         "features": FEATURES,
         "files": {name: _describe(folder / f"{name}.onnx") for name in (*MEMBERS, *map(combiner_of, COMBINATIONS))},
         "thresholds": thresholds,
-        "metrics": metrics,
         "training": training,
     }
     _replace(folder, manifest)
@@ -42,6 +41,16 @@ def add_twins(folder: Path, quantization: Mapping[str, Any]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     files = {twin_of(member): _describe(folder / twin_file(member)) for member in MEMBERS}
     _replace(folder, manifest | {"files": manifest["files"] | files, "quantization": dict(quantization)})
+
+
+def add_metrics(folder: Path, measured: Mapping[str, Evaluation]) -> None:
+    """Keep what the bundle in `folder` reached on the test tracks, by precision, fp32 among them."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    metrics = {precision: evaluation.to_json() for precision, evaluation in measured.items()}
+    exact = measured["fp32"]
+    at_thresholds = {row.name: row.at_thresholds(exact.tags) for row in exact.rows if row.precision}
+    thresholds = manifest["thresholds"] | {"measured": at_thresholds}
+    _replace(folder, manifest | {"metrics": metrics, "thresholds": thresholds})
 
 
 def twin_file(member: str) -> str:

@@ -22,7 +22,7 @@ from mtag.training.card import write_card
 from mtag.training.combine import Combined, assign_folds, fit_combiner
 from mtag.training.export import export_combiner, export_member
 from mtag.training.fit import Heldout, Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
-from mtag.training.manifest import write_manifest
+from mtag.training.manifest import add_metrics, write_manifest
 from mtag.training.pool import Pool, load_pool
 from mtag.training.quantize import quantize_bundle, training_windows
 from mtag.training.recipes import GOING_ON, N_VERSIONS, RECIPES, Cycle, Recipe
@@ -137,8 +137,7 @@ def quantize(folder: Path, out: Path, reports: Reports) -> None:
     bundle = load_bundle(out)
     corpus = read_corpus(folder)
     split = split_corpus(corpus, bundle.manifest["training"]["seed"])
-    reports.stage("Making the int8 networks")
-    quantize_bundle(out, training_windows(corpus, split.train), reports.stage)
+    _complete(corpus, split, out, reports)
 
 
 @dataclass(frozen=True)
@@ -212,16 +211,22 @@ def _bundle(
         export_combiner(combiner_of(name), fitted.network, len(COMBINATIONS[name]), out)
     thresholds = _thresholds(combined, corpus, split)
     record = _record(trained, combined, corpus, split, options, device)
-    write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics={})
-    reports.stage("Measuring the bundle on the test tracks")
-    ensemble = load_ensemble(load_bundle(out), device="cpu", combinations=(FULL, *COMBINATIONS))
-    jobs = torch.get_num_threads()
-    evaluation = evaluate(corpus, split.test, ensemble, jobs=jobs, report=reports.evaluation)
-    metrics = {"test": evaluation.to_json()}
-    thresholds["measured"] = {row.name: row.at_thresholds(corpus.tags) for row in evaluation.rows if row.precision}
-    write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record, metrics=metrics)
+    write_manifest(out, tags=corpus.tags, thresholds=thresholds, training=record)
+    _complete(corpus, split, out, reports)
+
+
+def _complete(corpus: Corpus, split: Split, out: Path, reports: Reports) -> None:
+    """Add the int8 networks to a bundle, what was measured with either kind on the test tracks, and the model card."""
     reports.stage("Making the int8 networks")
     quantize_bundle(out, training_windows(corpus, split.train), reports.stage)
+    measured = {}
+    for precision in ("fp32", "int8"):
+        reports.stage(f"Measuring the bundle on the test tracks, {precision}")
+        combinations = (FULL, *COMBINATIONS)
+        ensemble = load_ensemble(load_bundle(out), device="cpu", precision=precision, combinations=combinations)
+        jobs = torch.get_num_threads()
+        measured[precision] = evaluate(corpus, split.test, ensemble, jobs=jobs, report=reports.evaluation)
+    add_metrics(out, measured)
     write_card(out)
 
 

@@ -56,7 +56,7 @@ def test_a_run_leaves_a_bundle_that_loads_and_says_how_it_came_to_be(clips, tmp_
     record = bundle.manifest["training"]
     assert record["members"].keys() == set(MEMBERS)
     assert sum(record["windows"].values()) == N_CLIPS
-    test = bundle.manifest["metrics"]["test"]
+    test = bundle.manifest["metrics"]["fp32"]
     assert test["windows"] == len(split_corpus(read_corpus(clips)).test)
     assert [row["name"] for row in test["rows"]][3:] == list(COMBINATIONS)
     assert json.loads((tmp_path / "manifest.json").read_text())["training"]["teacher"] is None
