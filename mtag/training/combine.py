@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mtag.ensemble import COMBINATIONS
 from mtag.errors import CorpusError
+from mtag.metrics import correlation
 from mtag.training.networks import Combiner
 
 Float32 = NDArray[np.float32]
@@ -28,9 +29,9 @@ BATCH_SIZE = 64
 # for five lines a score with two of them, for three with three.
 KNOTS = {2: (0.0, 0.02, 0.07, 0.2, 0.5, 1.0), 3: (0.0, 0.05, 0.3, 1.0)}
 LEAST_SCORE, GREATEST_SCORE = 0.003, 0.9  # what the lines make of scores of 0 and 1
-SHRINKAGE = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)  # pull of all tags' common regression on each tag's own
+SHRINKAGE = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # pull of all tags' common regression on each tag's own
 SCALE = 4.0  # the first two layers are so much larger and the last smaller, or its steps would be too coarse
-EPOCHS = 100  # at most
+EPOCHS = 40  # at most
 RATE = 1e-4
 WEIGHT_DECAY = 1e-3
 
@@ -44,7 +45,7 @@ class Combined:
     shrinkage: float  # what cross-validation chose
     unseen_scores: Float32  # (n, 50): each fold's scores by a combiner fitted on the other folds
     epochs: int  # what cross-validation chose
-    losses: tuple[float, ...]  # cross-validated binary cross-entropy after 0, 1, 2 ... epochs
+    agreements: tuple[float, ...]  # cross-validated mean correlation with the labels after 0, 1, 2 ... epochs
 
 
 def fit_combiner(
@@ -84,15 +85,14 @@ def fit_combiner(
     outside = [torch.from_numpy(folds != fold) for fold in numbers]
     shrinkage = _choose_shrinkage(inputs, targets, outside)
     outcomes = [_fit(inputs, targets, known, shrinkage, EPOCHS) for known in outside]
-    sizes = np.bincount(folds)[numbers]
-    losses = np.average([outcome.losses for outcome in outcomes], axis=0, weights=sizes)
-    epochs = int(np.argmin(losses))
-    unseen = np.empty_like(labels)
-    for fold, outcome in zip(numbers, outcomes, strict=True):
-        unseen[folds == fold] = outcome.scores[epochs]
+    unseen = np.empty((1 + EPOCHS, *labels.shape), np.float32)
+    for known, outcome in zip(outside, outcomes, strict=True):
+        unseen[:, ~known.numpy()] = outcome.scores
+    agreements = [_agreement(labels, scores) for scores in unseen]
+    epochs = int(np.argmax(agreements))
     everything = torch.ones(len(labels), dtype=torch.bool)
     final = _fit(inputs, targets, everything, shrinkage, epochs)
-    return Combined(final.network, final.weights, shrinkage, unseen, epochs, tuple(float(x) for x in losses))
+    return Combined(final.network, final.weights, shrinkage, unseen[epochs], epochs, tuple(agreements))
 
 
 def assign_folds(tracks: list[str], seed: int) -> NDArray[np.int64]:
@@ -119,14 +119,18 @@ def _lines(n_members: int) -> tuple[Tensor, Tensor, Tensor]:
 def _choose_shrinkage(inputs: Tensor, labels: Tensor, outside: list[Tensor]) -> float:
     """The pull whose regressions do best on the folds that they were not fitted on."""
 
-    def loss(shrinkage: float) -> float:
-        parts = []
+    def agreement(shrinkage: float) -> float:
+        unseen = torch.empty_like(labels)
         for known in outside:
-            logits = regress(inputs[known], labels[known], shrinkage)(inputs[~known])
-            parts.append(nn.functional.binary_cross_entropy_with_logits(logits, labels[~known], reduction="sum"))
-        return float(sum(parts))
+            unseen[~known] = torch.sigmoid(regress(inputs[known], labels[known], shrinkage)(inputs[~known]))
+        return _agreement(labels.numpy(), unseen.numpy())
 
-    return min(SHRINKAGE, key=loss)
+    return max(SHRINKAGE, key=agreement)
+
+
+def _agreement(labels: Float32, scores: Float32) -> float:
+    """Mean over the tags of the correlation: what the bundle is judged by, and cross-entropy does not tell."""
+    return float(np.nanmean(correlation(labels, scores)))
 
 
 @dataclass(frozen=True)
@@ -215,8 +219,7 @@ def _minimise(begin: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
 class _Outcome:
     network: Combiner
     weights: tuple[float, ...]  # as in `Combined`
-    losses: list[float]  # on the windows that were left out, after each epoch
-    scores: list[Float32]
+    scores: list[Float32]  # of the windows that were left out, after each epoch
 
 
 def _fit(inputs: Tensor, labels: Tensor, known: Tensor, shrinkage: float, epochs: int) -> _Outcome:
@@ -224,8 +227,8 @@ def _fit(inputs: Tensor, labels: Tensor, known: Tensor, shrinkage: float, epochs
     regression = regress(inputs[known], labels[known], shrinkage)
     network = regression.network()
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
-    outcome = _Outcome(network, tuple(regression.weights.mean(1).tolist()), [], [])
-    _judge(outcome, inputs[~known], labels[~known])
+    outcome = _Outcome(network, tuple(regression.weights.mean(1).tolist()), [])
+    _judge(outcome, inputs[~known])
     steps = max(1, int(known.sum()) // BATCH_SIZE)
     for _ in range(epochs):
         network.train()
@@ -235,18 +238,17 @@ def _fit(inputs: Tensor, labels: Tensor, known: Tensor, shrinkage: float, epochs
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-        _judge(outcome, inputs[~known], labels[~known])
+        _judge(outcome, inputs[~known])
     network.eval()
     return outcome
 
 
-def _judge(outcome: _Outcome, inputs: Tensor, labels: Tensor) -> None:
+def _judge(outcome: _Outcome, inputs: Tensor) -> None:
     if not len(inputs):
         return
     outcome.network.eval()
     with torch.inference_mode():
         logits = outcome.network(inputs)
-    outcome.losses.append(nn.functional.binary_cross_entropy_with_logits(logits, labels).item())
     outcome.scores.append(torch.sigmoid(logits).numpy())
 
 

@@ -285,7 +285,7 @@ def _record(
             for member, result in trained.items()
         },
         "combiners": {
-            name: {"weights": r.weights, "shrinkage": r.shrinkage, "epochs": r.epochs, "losses": r.losses}
+            name: {"weights": r.weights, "shrinkage": r.shrinkage, "epochs": r.epochs, "agreements": r.agreements}
             for name, r in combined.items()
         },
     }

@@ -24,8 +24,8 @@ def test_a_combiner_is_better_than_its_members_on_windows_it_never_saw(monkeypat
     ours = correlation(labels, result.unseen_scores).mean()
     assert ours > max(correlation(labels, alone).mean() for alone in scores.values())
     assert all(0.1 < weight < 0.9 for weight in result.weights)
-    assert len(result.losses) == 4
-    assert result.losses[result.epochs] == min(result.losses)
+    assert len(result.agreements) == 4
+    assert result.agreements[result.epochs] == max(result.agreements) == pytest.approx(ours, abs=1e-6)
 
 
 @pytest.mark.parametrize("n_members", [2, 3])
