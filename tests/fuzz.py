@@ -161,7 +161,7 @@ class Fuzzer:
 
     def _harm(self, path: Path, data: bytes) -> str | None:
         """What a write has done to a file that it ought not have done."""
-        before, after = self._look_before(data), _look(path)
+        before, after = self._look_before(data, path.suffix), _look(path)
         for part, then in before.items():
             if isinstance(after[part], Exception) and not isinstance(then, Exception):
                 return f"has no readable {part} any more: {after[part]!r}"
@@ -175,15 +175,15 @@ class Fuzzer:
         """After an undo everything has to be as it was, but for padding and offsets."""
         if path.read_bytes() == data:
             return
-        before, after = self._look_before(data), _look(path)
+        before, after = self._look_before(data, path.suffix), _look(path)
         for part in ("tags", "items"):
             if not isinstance(before[part], Exception) and before[part] != after[part]:
                 self._blame(
                     f"{path.name} has other {part} after an undo: {before[part]!r:.900}; now {after[part]!r:.900}"
                 )
 
-    def _look_before(self, data: bytes) -> dict[str, Any]:
-        original = self.shop.root / "original"
+    def _look_before(self, data: bytes, suffix: str) -> dict[str, Any]:
+        original = self.shop.root / f"original{suffix}"  # FFmpeg goes by names, too: a damaged head leaves it no choice
         original.write_bytes(data)
         return _look(original)
 
