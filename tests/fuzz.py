@@ -207,7 +207,8 @@ def _look(path: Path) -> dict[str, Any]:
 def _portrait(parts: dict[str, Any], before: dict[str, Any]) -> Portrait:
     """A portrait without what could not be read at first: these parsers are for whole files."""
     stored = parts["items"] if isinstance(before["items"], list) else ()
-    return Portrait(str(parts["sound"]), tuple(stored), *map(tuple, parts["tags"]))
+    heard = "" if isinstance(before["sound"], Exception) else str(parts["sound"])
+    return Portrait(heard, tuple(stored), *map(tuple, parts["tags"]))
 
 
 def fuzz(root: Path, numbers: Sequence[int], seed: int) -> Findings:
