@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from mtag.ensemble import MEMBERS, Bundle
@@ -20,7 +22,11 @@ def load_members(bundle: Bundle) -> dict[str, Trained]:
     WeightsError
         A network is missing or damaged, or is not of the paper's shape.
     """
-    return {member: load_member(bundle, member) for member in MEMBERS}
+    fingerprint = bundle.fingerprint()
+    loaded = {member: load_member(bundle, member) for member in MEMBERS}
+    return {
+        member: replace(trained, record=trained.record | {"bundle": fingerprint}) for member, trained in loaded.items()
+    }
 
 
 def load_member(bundle: Bundle, member: str) -> Trained:
@@ -42,4 +48,4 @@ def load_member(bundle: Bundle, member: str) -> Trained:
         normalisation = Normalisation(**record["normalisation"])
     except (RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{bundle.folder}: {member} is not one that mtag train has made ({error})") from error
-    return Trained(network.eval(), normalisation, record | {"bundle": bundle.fingerprint()})
+    return Trained(network.eval(), normalisation, record)
