@@ -16,6 +16,7 @@ from mtag.errors import FailureKind
 from mtag.tagfile import Fields, read_fields, restore, snapshot, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.encoding import encode, noise, tone
+from tests.gallery import ape_tag
 from tests.plain import plain
 from tests.tagged import all_kinds, audio_digest, m4a, ogg, planned, refused, v1_tag
 
@@ -210,3 +211,18 @@ def test_a_second_value_is_added_to_an_ape_comment_and_its_key_and_flags_stay(ma
     write(path, FIELDS, audio_digest)
     assert struct.pack("<II", 4 + 1 + len(LINE), 0) + b"comment\0mine\0" + LINE.encode() in path.read_bytes()
     assert path.read_bytes().endswith(v1_tag())
+
+
+def test_an_ape_tag_that_looks_like_an_id3v1_tag_from_behind_is_found(tmp_path: Path) -> None:
+    song = encode(tmp_path / "song.wv", tone(1.2)).read_bytes()
+    tag = ape_tag(Genre="Jazz", Title="x" * (131 - len(ape_tag(Genre="Jazz", Title=""))))
+    assert tag[-128:].startswith(b"TAG")
+    path = tmp_path / "tagged.wv"
+    path.write_bytes(song + tag)
+    assert read_fields(path).genres == ("Jazz",)
+    assert audio_digest(path) == audio_digest(tmp_path / "song.wv")
+    before = snapshot(path)
+    assert write(path, FIELDS, audio_digest)
+    assert read_fields(path).genres == FIELDS.genres
+    assert restore(path, before, audio_digest)
+    assert path.read_bytes() == song + tag

@@ -81,9 +81,10 @@ def _start_of_tail_tags(file: FileIO) -> int:
 
 def _tail_tag_size(file: FileIO, end: int) -> int:
     """Size of the tag that ends at a byte offset, 0 where there is none."""
-    file.seek(max(0, end - 128))
-    tail = file.read(min(end, 128))
-    if len(tail) == 128 and tail.startswith(b"TAG"):
+    file.seek(max(0, end - 131))
+    tail = file.read(min(end, 131))
+    # An APEv2 tag of 131 bytes has those letters in the same place, inside its first word.
+    if tail[-128:].startswith(b"TAG") and len(tail) >= 128 and not tail.startswith(b"APETAGEX"):
         return 128
     footer = tail[-32:]
     if len(footer) == 32 and footer.startswith(b"APETAGEX"):

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from mtag.atomic import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import Container, Dialect, Item, Items, Malformed, read_at, size_of
+from mtag.tagfile.items import Container, Dialect, Item, Items, Malformed, id3v1_of, read_at, size_of
 
 MAGIC = b"APETAGEX"
 HEAD = struct.Struct("<8sIIII8s")  # magic, version, size of items and footer, number of items, flags, reserved
@@ -19,7 +19,6 @@ HAS_HEADER, IS_HEADER = 1 << 31, 1 << 29  # flags of a tag
 KIND = 6  # bits of an item's flags; 0 there is text
 KEY = re.compile(rb"[\x20-\x7e]{2,255}")
 SPELLINGS = {Field.GENRE: b"Genre", Field.MOOD: b"Mood", Field.GROUPING: b"Grouping", Field.PROVENANCE: b"MTAG"}
-V1_BYTES = 128  # length of an ID3v1 tag
 
 
 class ApeItems(Dialect):
@@ -74,8 +73,7 @@ class Ape(Container):
         self.name = name
         self.dialect = ApeItems()
         size = size_of(file)
-        has_v1 = size >= V1_BYTES and read_at(file, size - V1_BYTES, 3) == b"TAG"
-        stop = size - V1_BYTES * has_v1
+        stop = size - len(id3v1_of(file))
         self.span, self.version, self.has_header = Span(stop, stop), VERSION, True
         footer = read_at(file, stop - HEAD.size, HEAD.size) if stop >= HEAD.size else b""
         if footer.startswith(MAGIC):

@@ -16,6 +16,7 @@ from mtag.field import Field
 from mtag.tagfile.fields import VALUED, Fields, Style, is_ours
 
 TRUSTED_BYTES = 1 << 20  # a length that is read without asking how long the file is
+V1_BYTES = 128  # length of an ID3v1 tag
 PADDING_BYTES = 2048  # spare room that a tag which has to grow gets, so that the next edits fit in place
 
 Keys = Mapping[Field, str]  # what a container calls the fields
@@ -202,3 +203,17 @@ def read_at(file: BinaryIO, start: int, n_bytes: int) -> bytes:
     if len(data) != n_bytes:
         raise Malformed("its structure runs past the end of the file")
     return data
+
+
+def id3v1_of(file: BinaryIO) -> bytes:
+    """The ID3v1 tag at the end of a file, 128 bytes, or none.
+
+    An APEv2 tag of 131 bytes has the same letters in the same place, inside its first word.
+    """
+    size = size_of(file)
+    if size < V1_BYTES:
+        return b""
+    start = max(0, size - V1_BYTES - len("APE"))
+    tail = read_at(file, start, size - start)
+    tag = tail[-V1_BYTES:]
+    return tag if tag.startswith(b"TAG") and not tail.startswith(b"APETAGEX") else b""

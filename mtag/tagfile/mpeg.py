@@ -6,12 +6,11 @@ from typing import BinaryIO
 
 from mtag.atomic import Patch
 from mtag.tagfile import id3
-from mtag.tagfile.items import Items, read_at, size_of
+from mtag.tagfile.items import Items, id3v1_of, read_at, size_of
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
 BLOCK_BYTES = 1 << 12  # read at a time
 N_FRAMES = 4  # frames in a row that make a stream
-V1_BYTES = 128  # length of an ID3v1 tag
 
 # kbit/s by bitrate index: MPEG 1 layers I, II, III, then MPEG 2 and 2.5 layer I, layers II and III.
 BITRATES = {
@@ -33,9 +32,7 @@ class FrontID3(id3.ID3Container):
     def __init__(self, file: BinaryIO) -> None:
         """Read the tag."""
         self.take(id3.read_tag(file))
-        size = size_of(file)
-        tail = read_at(file, size - V1_BYTES, V1_BYTES) if size >= V1_BYTES else b""
-        self.v1 = tail if tail.startswith(b"TAG") else b""
+        self.v1 = id3v1_of(file)
         if self.v1:
             self.shown = id3.fields_of_v1(self.v1)
 
