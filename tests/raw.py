@@ -229,7 +229,8 @@ def _asf_attributes(body: bytes, *, long: bool) -> Iterator[Raw]:
 
 
 def _ape(data: bytes) -> Iterator[Raw]:
-    end = len(data) - (128 if data[-128:-125] == b"TAG" else 0)
+    has_v1 = data[-128:-125] == b"TAG" and data[-131:-123] != b"APETAGEX"
+    end = len(data) - (128 if has_v1 else 0)
     start = end
     entries: list[Raw] = []
     if data[end - 32 : end - 24] == b"APETAGEX":
