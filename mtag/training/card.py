@@ -27,15 +27,15 @@ Labels: {labels}. Corpus: {windows} windows of {tracks} tracks, split by track i
 {sources}
 Seed {seed}; commit `{commit}`; torch {torch} on {device}.
 
-| member | windows seen | minutes | validation correlation |
-| --- | --- | --- | --- |
+| member | began as | windows seen | minutes | validation correlation |
+| --- | --- | --- | --- | --- |
 {members}
 
 Each combiner begins as a regression on its members' logits, fitted on validation tracks alone.
 
 ## How well they hear
 
-{test_windows} windows of test tracks, on which nothing was fitted and no recipe chosen. Truth: the {truth};
+{test_windows} windows of test tracks, on which nothing was fitted. Truth: the {truth};
 correlation is the mean over the tags with the labels themselves. `mtag eval CORPUS --precision fp32` prints this table.
 
 | models | {headings} | paper: ROC-AUC on MagnaTagATune |
@@ -129,7 +129,8 @@ def _member(name: str, record: dict[str, Any]) -> str:
     recipe = record["recipe"]
     seen = sum(cycle["n_windows"] for cycle in recipe["cycles"])
     last = record["validation"][-1]
-    return _line(name, f"{seen:,}", f"{record['seconds'] / 60:.0f}", f"{last['correlation']:.3f}")
+    begun = f"that of {record['start']}" if record.get("start") else "random weights"
+    return _line(name, begun, f"{seen:,}", f"{record['seconds'] / 60:.0f}", f"{last['correlation']:.3f}")
 
 
 def _order(rows: dict[str, dict[str, Any]]) -> str:
