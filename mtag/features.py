@@ -53,19 +53,26 @@ def _power_spectrograms(samples: Float32) -> Iterator[tuple[int, Float32]]:
     The transform is one in double precision, as librosa's: in single precision its rounding errors drown the faint
     bands beside a pure tone.
     """
-    padded = np.pad(samples, N_FFT // 2)
     chunk = np.empty((CHUNK_FRAMES - 1) * HOP_LENGTH + N_FFT)
     frames = np.lib.stride_tricks.sliding_window_view(chunk, N_FFT)[::HOP_LENGTH]
     windowed = np.empty(frames.shape)
     power = np.empty((CHUNK_FRAMES, N_BINS), np.float32)
     for first in range(0, N_FRAMES, CHUNK_FRAMES):
-        start = first * HOP_LENGTH
-        chunk[:] = padded[start : start + chunk.size]
+        _copy(samples, first * HOP_LENGTH - N_FFT // 2, chunk)
         np.multiply(frames, _hann(), out=windowed)
         parts = np.fft.rfft(windowed, axis=1).view(np.float64)  # real and imaginary in turn
         np.multiply(parts, parts, out=parts)
         np.add(parts[:, ::2], parts[:, 1::2], out=power, casting="same_kind")
         yield first, power
+
+
+def _copy(samples: Float32, start: int, chunk: NDArray[np.float64]) -> None:
+    """Fill a chunk with the samples from `start` on; before the first and behind the last there are zeros."""
+    there = slice(max(0, start), start + chunk.size)
+    first, n = there.start - start, len(samples[there])
+    chunk[:first] = 0
+    chunk[first : first + n] = samples[there]
+    chunk[first + n :] = 0
 
 
 @cache
