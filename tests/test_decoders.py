@@ -200,6 +200,16 @@ def test_a_run_goes_on_past_every_bad_file(song, monkeypatch):
 # Where processes come from and go to
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a pipe be widened")
+def test_a_pipe_that_may_not_be_widened_is_as_good(song, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("fcntl.fcntl", refuse)
+    with Decoders() as decoders:
+        assert decode(decoders.read_blocks, song("song")).size == 10 * SR
+
+
 def test_no_process_is_left_behind(song):
     with Decoders() as decoders:
         path = song("song")

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from mtag.audio.wire import Kind, Task, read_message
 from mtag.errors import DecoderError, FailureKind, FileError
 
 START_PATIENCE = 4  # times as long as any other sign of life may the first one take: the disk may be cold
+PIPE_BYTES = 1 << 18  # of sound that may lie ready, 4 s: Linux gives 1 s, and then the two sides take turns too often
 TICKS = 20  # times that a watchdog looks within its patience
 
 # The process finds its modules where this one does, and nothing in the folder that it happens to run in.
@@ -73,6 +74,7 @@ class Process:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             **_APART,
         )
+        _widen(self._popen.stdout)
 
     @property
     def pid(self) -> int:
@@ -196,6 +198,15 @@ class Watchdog:
                 watched = list(self._watched)
             for process in watched:
                 process.lose_patience(tick, self._patience)
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe hold more than Linux gives it, where that may be had."""
+    if pipe and sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):  # the administrator allows less, or this user's pipes hold much already
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _ending(code: int) -> str:
