@@ -1,15 +1,17 @@
-"""A bundle's members as networks again, to be trained further."""
+"""A bundle's networks in PyTorch again, to be trained further or timed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
+from torch import nn
 
-from mtag.ensemble import MEMBERS, Bundle
+from mtag.ensemble import COMBINATIONS, MEMBERS, Bundle, combiner_of
 from mtag.errors import WeightsError
 from mtag.training.batches import Normalisation
 from mtag.training.fit import NETWORKS, Trained
+from mtag.training.networks import Combiner
 
 PREFIX = "network."  # of the exported parameters' names
 
@@ -31,21 +33,40 @@ def load_members(bundle: Bundle) -> dict[str, Trained]:
 
 def load_member(bundle: Bundle, member: str) -> Trained:
     """Rebuild one of them."""
+    network = NETWORKS[member]()
+    _fill(network, bundle, member)
+    try:
+        record = bundle.manifest["training"]["members"][member]
+        normalisation = Normalisation(**record["normalisation"])
+    except (KeyError, TypeError) as error:
+        raise _foreign(bundle, member, error) from error
+    return Trained(network.eval(), normalisation, record)
+
+
+def load_combiner(bundle: Bundle, combination: str) -> Combiner:
+    """Rebuild the combiner of "1+2", "1+2+3" and so on; raises as `load_members`."""
+    network = Combiner(len(COMBINATIONS[combination]))
+    _fill(network, bundle, combiner_of(combination))
+    return network.eval()
+
+
+def _fill(network: nn.Module, bundle: Bundle, name: str) -> None:
+    """Give a network the parameters of an exported one."""
     import onnx
     from onnx import numpy_helper
 
-    network = NETWORKS[member]()
-    graph = onnx.load_from_string(bundle.read(member)).graph
+    graph = onnx.load_from_string(bundle.read(name)).graph
     stored = {
         parameter.name.removeprefix(PREFIX): torch.from_numpy(numpy_helper.to_array(parameter).copy())
         for parameter in graph.initializer
         if parameter.name.startswith(PREFIX)
     }
-    counters = {name: value for name, value in network.named_buffers() if name.endswith("num_batches_tracked")}
+    counters = {key: value for key, value in network.named_buffers() if key.endswith("num_batches_tracked")}
     try:
         network.load_state_dict(stored | counters)
-        record = bundle.manifest["training"]["members"][member]
-        normalisation = Normalisation(**record["normalisation"])
-    except (RuntimeError, KeyError, TypeError) as error:
-        raise WeightsError(f"{bundle.folder}: {member} is not one that mtag train has made ({error})") from error
-    return Trained(network.eval(), normalisation, record)
+    except RuntimeError as error:
+        raise _foreign(bundle, name, error) from error
+
+
+def _foreign(bundle: Bundle, name: str, error: Exception) -> WeightsError:
+    return WeightsError(f"{bundle.folder}: {name} is not one that mtag train has made ({error})")
