@@ -9,6 +9,7 @@ window's own label.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -108,9 +109,14 @@ def _fill(
     teacher: Musicnn | None,
     seed: int,
 ) -> None:
-    samples = np.stack([_version(int(row), windows, train, seed) for row in rows])
-    pool.waveforms[rows] = np.rint(np.clip(samples, -1, 1) * FULL_SCALE)
-    pool.log_mels[rows] = log_mel(samples)
+    def version(row: int) -> NDArray[np.float32]:
+        samples = _version(row, windows, train, seed)
+        pool.waveforms[row] = np.rint(np.clip(samples, -1, 1) * FULL_SCALE)
+        pool.log_mels[row] = log_mel(samples[None])[0]
+        return samples
+
+    with ThreadPoolExecutor() as threads:
+        samples = np.stack(list(threads.map(version, rows.tolist())))
     pool.scores[rows] = _labels(samples, teacher) if teacher else corpus.labels[train[rows], None]
 
 
