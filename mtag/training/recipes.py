@@ -68,16 +68,16 @@ class Recipe:
         return sum(self.pieces(later) for later in range(step, self.n_steps))
 
 
-N_VERSIONS = 3  # of each training window that the teacher hears, the unchanged one among them
+N_VERSIONS = 6  # of each training window that the teacher hears, the unchanged one among them
 
 GOING_ON = 0.5  # share of the peak rates for networks that begin as an earlier bundle's
 
-# Rates are measured ones. Lengths fit a night on two CPU cores.
+# Rates are measured ones. Lengths are what the networks of the bundle have seen in all their cycles.
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("model1", (Cycle(105_000, 1e-3),), batch_size=16),
-        Recipe("model2", (Cycle(40_000, 1e-3),), batch_size=8),
-        Recipe("model3", (Cycle(60_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
+        Recipe("model2", (Cycle(64_000, 1e-3),), batch_size=8),
+        Recipe("model3", (Cycle(120_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
     )
 }
