@@ -2,8 +2,8 @@
 
 A few hundred windows would only be learnt by heart by a network of two hundred thousand weights. So it is built to
 begin as a regression that weighs each tag's logits of the members against each other, which Table 4's shape can hold
-but for a few straight lines in place of the logit's curve, and learns from there only for as many epochs as
-cross-validation finds useful.
+but for a few straight lines in place of the logit's curve, and learns from there only if cross-validation finds that
+useful, and for as many epochs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ LEAST_SCORE, GREATEST_SCORE = 0.003, 0.9  # what the lines make of scores of 0 a
 SHRINKAGE = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # pull of all tags' common regression on each tag's own
 SCALE = 4.0  # the first two layers are so much larger and the last smaller, or its steps would be too coarse
 EPOCHS = 40  # at most
+GAIN = (
+    0.002  # of cross-validated correlation that learning must bring, or the regression stays as it is: less is chance
+)
 RATE = 1e-4
 WEIGHT_DECAY = 1e-3
 
@@ -89,7 +92,8 @@ def fit_combiner(
     for known, outcome in zip(outside, outcomes, strict=True):
         unseen[:, ~known.numpy()] = outcome.scores
     agreements = [_agreement(labels, scores) for scores in unseen]
-    epochs = int(np.argmax(agreements))
+    best = int(np.argmax(agreements))
+    epochs = best if agreements[best] > agreements[0] + GAIN else 0
     everything = torch.ones(len(labels), dtype=torch.bool)
     final = _fit(inputs, targets, everything, shrinkage, epochs)
     return Combined(final.network, final.weights, shrinkage, unseen[epochs], epochs, tuple(agreements))
