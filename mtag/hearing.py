@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mtag.audio import Decoders, SpreadReader, WindowReader, Windows
 from mtag.catalog import Heard
+from mtag.cores import all_cores
 from mtag.errors import FailureKind, FileError, MtagError
 from mtag.predict import predict_windows
 from mtag.walk import explain
@@ -68,7 +69,8 @@ class Ears:
     ) -> None:
         self.limit = jobs * LOOK_AHEAD
         self.stop = stop or threading.Event()
-        self.decoders = Decoders()
+        # Fewer jobs than cores are asked for to leave the others alone.
+        self.decoders = Decoders(ahead=jobs >= all_cores())
         self._load = load
         self._n_windows = n_windows
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="mtag-ear")

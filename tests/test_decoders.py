@@ -206,7 +206,7 @@ def test_a_pipe_that_may_not_be_widened_is_as_good(song, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("fcntl.fcntl", refuse)
-    with Decoders() as decoders:
+    with Decoders(ahead=True) as decoders:
         assert decode(decoders.read_blocks, song("song")).size == 10 * SR
 
 

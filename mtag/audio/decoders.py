@@ -34,11 +34,15 @@ class Decoders:
         Another module than the usual one.
     patience
         Seconds without a sign of life.
+    ahead
+        The processes may run some seconds ahead of the threads: all cores are busy then, but a single thread with its
+        process also takes more than one.
     """
 
-    def __init__(self, worker: str | None = None, patience: float | None = None) -> None:
+    def __init__(self, worker: str | None = None, patience: float | None = None, ahead: bool = False) -> None:
         self._worker = worker or WORKER
         self._patience = patience or PATIENCE_SECONDS
+        self._ahead = ahead
         self._watchdog = Watchdog(self._patience)
         self._lock = threading.Lock()
         self._idle: list[Process] = []
@@ -128,7 +132,7 @@ class Decoders:
 
     def _start(self) -> Process:
         try:
-            process = Process(self._worker)
+            process = Process(self._worker, self._ahead)
         except OSError as error:
             raise DecoderError(f"no process for decoding can be started ({error.strerror})") from error
         with self._lock:

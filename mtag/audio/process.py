@@ -18,7 +18,7 @@ from mtag.audio.wire import Kind, Task, read_message
 from mtag.errors import DecoderError, FailureKind, FileError
 
 START_PATIENCE = 4  # times as long as any other sign of life may the first one take: the disk may be cold
-PIPE_BYTES = 1 << 18  # of sound that may lie ready, 4 s: Linux gives 1 s, and then the two sides take turns too often
+AHEAD_BYTES = 1 << 18  # of sound, 4 s, that a process which may run ahead has ready; else a pipe holds 1 s on Linux
 TICKS = 20  # times that a watchdog looks within its patience
 
 # The process finds its modules where this one does, and nothing in the folder that it happens to run in.
@@ -47,6 +47,13 @@ class RemoteError(Exception):
 class Process:
     """A process that takes one task after another.
 
+    Parameters
+    ----------
+    entry
+        The module that runs in it.
+    ahead
+        It may decode some seconds ahead of the thread that listens to it, where the system allows that.
+
     Attributes
     ----------
     n_tasks
@@ -57,7 +64,7 @@ class Process:
         It was ended because it gave no sign of life.
     """
 
-    def __init__(self, entry: str) -> None:
+    def __init__(self, entry: str, ahead: bool = False) -> None:
         self.n_tasks = 0
         self.is_free = True
         self.is_stalled = False
@@ -74,7 +81,8 @@ class Process:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             **_APART,
         )
-        _widen(self._popen.stdout)
+        if ahead:
+            _widen(self._popen.stdout)
 
     @property
     def pid(self) -> int:
@@ -206,7 +214,7 @@ def _widen(pipe: IO[bytes] | None) -> None:
         import fcntl
 
         with suppress(OSError):  # the administrator allows less, or this user's pipes hold much already
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, AHEAD_BYTES)
 
 
 def _ending(code: int) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli.options import Device, DeviceOption, Fast, Json, Precision, PrecisionOption, Weights, all_cores
+from mtag.cli.options import Device, DeviceOption, Fast, Json, Precision, PrecisionOption, Weights
+from mtag.cores import all_cores
 
 if TYPE_CHECKING:
     from mtag.bench import Timing

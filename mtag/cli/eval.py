@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli.options import Device, DeviceOption, Json, Precision, PrecisionOption, Weights, all_cores
+from mtag.cli.options import Device, DeviceOption, Json, Precision, PrecisionOption, Weights
+from mtag.cores import all_cores
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -92,10 +92,3 @@ def be_nice(increment: int) -> None:
     """Lower this process's priority, and that of all it will start, where the system knows such a thing."""
     if increment and hasattr(os, "nice"):
         os.nice(increment)
-
-
-def all_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -18,9 +18,9 @@ from mtag.cli.options import (
     PrecisionOption,
     Weights,
     Windows,
-    all_cores,
     be_nice,
 )
+from mtag.cores import all_cores
 
 if TYPE_CHECKING:
     from mtag.ensemble import Ensemble

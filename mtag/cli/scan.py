@@ -27,9 +27,9 @@ from mtag.cli.options import (
     Weights,
     Windows,
     WriteTags,
-    all_cores,
     be_nice,
 )
+from mtag.cores import all_cores
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
 Jobs = Annotated[
