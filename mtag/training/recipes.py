@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from mtag.training.pool import N_PIECES
 
@@ -65,7 +67,13 @@ class Recipe:
 
     def remaining_pieces(self, step: int) -> int:
         """Pieces that the steps from this one on hear in one window each: what is left to do."""
-        return sum(self.pieces(later) for later in range(step, self.n_steps))
+        return self._remaining_pieces[step]
+
+    @cached_property
+    def _remaining_pieces(self) -> tuple[int, ...]:
+        """The same of every step: it is asked for three times a step, and adding up anew took 4 ms each time."""
+        backwards = accumulate((self.pieces(step) for step in reversed(range(self.n_steps))), initial=0)
+        return tuple(backwards)[::-1]
 
 
 N_VERSIONS = 6  # of each training window that the teacher hears, the unchanged one among them
