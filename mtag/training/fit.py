@@ -129,14 +129,18 @@ def fit(
         except BaseException:
             _save(run, checkpoint, recipe, seed)
             raise
-    record = {
+    return Trained(run.average.eval().cpu().float(), batches.normalisation, _record(run, recipe, seed, start))
+
+
+def _record(run: _Run, recipe: Recipe, seed: int, start: Trained | None) -> dict[str, Any]:
+    """What the manifest tells of a member's training."""
+    return {
         "recipe": _plain(recipe),
         "seed": seed,
         "start": start.record.get("bundle") if start else None,
         "seconds": round(run.seconds),
         "validation": run.history,
     }
-    return Trained(run.average.eval().cpu().float(), batches.normalisation, record)
 
 
 def _batches(recipe: Recipe, pool: Pool, start: Trained | None) -> LogMelBatches | WaveformBatches:
