@@ -19,7 +19,7 @@ import soxr
 
 from benchmarks.runs import machine
 from benchmarks.songs import SR, song
-from mtag.audio import read_blocks
+from mtag.audio.decode import read_blocks
 from mtag.constants import SAMPLE_RATE
 from tests.encoding import encode
 

@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mtag.audio import Decoders
+from mtag.audio.decoders import Decoders
 from mtag.constants import SAMPLE_RATE
 from mtag.errors import FileError
 from mtag.walk import find_files

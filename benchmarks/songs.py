@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import read_blocks
+from mtag.audio.decode import read_blocks
 from mtag.constants import SAMPLE_RATE
 from tests.encoding import encode
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import Decoders
+from mtag.audio.decoders import Decoders
 from mtag.constants import N_TAGS, SAMPLE_RATE, WINDOW_SAMPLES, WINDOW_SECONDS
 from mtag.ensemble import COMBINATIONS, FAST, MEMBERS, Ensemble, combiner_of
 from mtag.features import log_mel

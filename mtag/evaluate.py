@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import Decoders, WindowReader
+from mtag.audio.decoders import Decoders
+from mtag.audio.windows import WindowReader
 from mtag.corpus import Corpus, Indices
 from mtag.ensemble import COMBINATIONS, MEMBERS, Bundle, Ensemble
 from mtag.errors import CorpusError, FileError

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from mtag.audio import Decoders, SpreadReader, WindowReader, Windows
+from mtag.audio.decoders import Decoders
+from mtag.audio.windows import SpreadReader, WindowReader, Windows
 from mtag.catalog import Heard
-from mtag.cores import all_cores
 from mtag.errors import FailureKind, FileError, MtagError
 from mtag.predict import predict_windows
 from mtag.walk import explain
@@ -57,6 +57,8 @@ class Ears:
         Once it is set, no further track is begun; those in hand are heard to their end.
     n_windows
         Windows of each track to hear, spread over it; None: all.
+    decoders
+        Processes that are there already; closed with this object.
 
     Attributes
     ----------
@@ -65,12 +67,16 @@ class Ears:
     """
 
     def __init__(
-        self, load: Callable[[], Ensemble], jobs: int, stop: threading.Event | None = None, n_windows: int | None = None
+        self,
+        load: Callable[[], Ensemble],
+        jobs: int,
+        stop: threading.Event | None = None,
+        n_windows: int | None = None,
+        decoders: Decoders | None = None,
     ) -> None:
         self.limit = jobs * LOOK_AHEAD
         self.stop = stop or threading.Event()
-        # Fewer jobs than cores are asked for to leave the others alone.
-        self.decoders = Decoders(ahead=jobs >= all_cores())
+        self.decoders = decoders or Decoders.for_jobs(jobs)
         self._load = load
         self._n_windows = n_windows
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="mtag-ear")

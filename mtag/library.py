@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mtag import tagfile
+from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog, Failure, Heard, Models
 from mtag.ensemble import FAST, FULL, Bundle, Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
@@ -83,6 +84,7 @@ def scan(
     *,
     load: Callable[[], Ensemble] | None = None,
     stop: threading.Event | None = None,
+    decoders: Decoders | None = None,
 ) -> Iterator[ScanResult]:
     """Hear files, and write what was heard into them.
 
@@ -101,6 +103,8 @@ def scan(
         Gives the ensemble, by default the bundle's.
     stop
         Once it is set no further file is begun; those being heard are finished, and the results end.
+    decoders
+        Processes that are there already; closed at the end.
 
     Yields
     ------
@@ -116,7 +120,7 @@ def scan(
     def load_own() -> Ensemble:
         return load_ensemble(bundle, fast=options.fast, device=options.device, precision=options.precision)
 
-    with Ears(load or load_own, options.jobs, stop, options.windows) as ears:
+    with Ears(load or load_own, options.jobs, stop, options.windows, decoders) as ears:
         work = _Scan(bundle, catalog, options, ears)
         yield from work.results(files)
         work.finish()

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import Read, WindowReader, Windows, read_blocks
+from mtag.audio.decode import read_blocks
+from mtag.audio.windows import Read, WindowReader, Windows
 from mtag.ensemble import Ensemble
 from mtag.features import log_mel
 
@@ -59,7 +60,7 @@ def predict_file(path: Path | str, ensemble: Ensemble, read: Read = read_blocks)
         What to hear with.
     read
         Gives the file's samples. By default it is decoded in this process, which a hostile file may kill;
-        `Decoders.read_blocks` of `mtag.audio` decodes in another.
+        `Decoders.read_blocks` of `mtag.audio.decoders` decodes in another.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mtag import tagfile
-from mtag.audio import Decoders
+from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog
 from mtag.errors import FileError
 from mtag.recorder import Recorder

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mtag import tagfile
-from mtag.audio import Decoders
+from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog, Change, Run
 from mtag.errors import CatalogError, FailureKind, SkippedError
 from mtag.hearing import failure_of

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from mtag.audio import read_blocks, worker
+from mtag.audio import worker
+from mtag.audio.decode import read_blocks
 
 STEP_SECONDS = 0.25  # between signs of life of a file that is slow
 N_STEPS = 16

@@ -21,7 +21,7 @@ from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 
-from mtag.audio import packet_digest
+from mtag.audio.decode import packet_digest
 from mtag.errors import FileError
 from mtag.tagfile import COMMENT_PREFIX, Field, Fields, GenrePolicy, plan, read_fields, snapshot, write
 from tests.encoding import encode, tone

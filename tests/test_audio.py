@@ -15,7 +15,9 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtag.audio import WindowReader, level, read_blocks, slice_windows, windows
+from mtag.audio import windows
+from mtag.audio.decode import read_blocks
+from mtag.audio.windows import WindowReader, level, slice_windows
 from mtag.constants import SAMPLE_RATE, WINDOW_SAMPLES, WINDOW_SECONDS
 from tests.encoding import RECIPES, encode, noise, tone
 
@@ -86,7 +88,7 @@ def test_surround_is_mixed_at_the_same_level_in_every_format(tmp_path, suffix):
 
 def test_an_unusual_channel_layout_does_not_kill_the_process(tmp_path):
     path = encode(tmp_path / "song.aiff", np.tile(tone(2), (8, 1)))
-    code = "import sys, pathlib; from mtag.audio import read_blocks\n"
+    code = "import sys, pathlib; from mtag.audio.decode import read_blocks\n"
     code += "for _ in range(5): print(sum(map(len, read_blocks(pathlib.Path(sys.argv[1])))))"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["32000"] * 5, "")

@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from mtag.audio import WindowReader, level, packet_digest, read_blocks
+from mtag.audio.decode import packet_digest, read_blocks
+from mtag.audio.windows import WindowReader, level
 from mtag.constants import SAMPLE_RATE
 from mtag.errors import FailureKind, FileError
 from tests.encoding import encode, noise, tone
@@ -284,7 +285,7 @@ def test_sizes_that_a_damaged_header_claims_take_no_memory(tmp_path):
     text = b"INFO" + struct.pack("<4sI", b"INAM", 0x60000000) + b"title"
     path.write_bytes(path.read_bytes() + struct.pack("<4sI", b"LIST", 0xFFFFFFFF) + text)
     code = (
-        "import sys; from pathlib import Path; from mtag.audio import packet_digest, read_blocks\n"
+        "import sys; from pathlib import Path; from mtag.audio.decode import packet_digest, read_blocks\n"
         "for act in packet_digest, lambda path: list(read_blocks(path)):\n"
         "    try: act(Path(sys.argv[1]))\n"
         "    except Exception as error: print(error, file=sys.stderr)\n"

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtag.audio import Decoders, WindowReader, packet_digest, read_blocks
+from mtag.audio.decode import packet_digest, read_blocks
+from mtag.audio.decoders import Decoders
 from mtag.audio.process import Process
+from mtag.audio.windows import WindowReader
 from mtag.errors import DecoderError, FailureKind, FileError
 from mtag.hearing import Ears, hear
 from tests.encoding import encode, noise, tone
@@ -206,8 +208,20 @@ def test_a_pipe_that_may_not_be_widened_is_as_good(song, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("fcntl.fcntl", refuse)
-    with Decoders(ahead=True) as decoders:
+    with Decoders(ahead=1 << 20) as decoders:
         assert decode(decoders.read_blocks, song("song")).size == 10 * SR
+
+
+def test_processes_start_without_waiting_for_numpy():
+    code = """
+import sys
+from mtag.audio.decoders import Decoders
+with Decoders() as decoders:
+    decoders.prepare(2)
+    print(len(decoders.processes), "numpy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "2 False\n"
 
 
 def test_no_process_is_left_behind(song):
@@ -223,7 +237,7 @@ def test_no_process_is_left_behind(song):
 def test_a_process_in_the_middle_of_its_task_ends_with_its_owner(song):
     code = """
 import sys, pathlib, threading
-from mtag.audio import Decoders
+from mtag.audio.decoders import Decoders
 decoders = Decoders("tests.misbehaving")
 decoders.prepare()
 threading.Thread(target=lambda: list(decoders.read_blocks(pathlib.Path(sys.argv[1]))), daemon=True).start()
@@ -252,7 +266,7 @@ def test_the_terminals_interrupt_does_not_reach_the_processes(decoders, song):
 def test_an_interrupt_of_the_whole_job_does_not_end_what_is_being_decoded(song):
     code = """
 import sys, pathlib, signal
-from mtag.audio import Decoders
+from mtag.audio.decoders import Decoders
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 with Decoders() as decoders:
     blocks = decoders.read_blocks(pathlib.Path(sys.argv[1]))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mutagen import apev2, flac, id3, mp4
 
-from mtag.audio import packet_digest, read_blocks
+from mtag.audio.decode import packet_digest, read_blocks
 from mtag.errors import FailureKind, FileError
 from tests.encoding import encode, noise, tone
 

@@ -7,7 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from mtag.audio import Decoders, SpreadReader, WindowReader, level, read_blocks, read_spread
+from mtag.audio.decode import read_blocks
+from mtag.audio.decoders import Decoders
+from mtag.audio.spread import read_spread
+from mtag.audio.windows import SpreadReader, WindowReader, level
 from mtag.constants import SAMPLE_RATE, WINDOW_SAMPLES, WINDOW_SECONDS
 from mtag.errors import FailureKind, FileError
 from tests.encoding import encode

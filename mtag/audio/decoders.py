@@ -1,4 +1,8 @@
-"""Decoding in processes of its own, so that a file that kills or hangs a decoder costs that file alone."""
+"""Decoding in processes of its own, so that a file that kills or hangs a decoder costs that file alone.
+
+NumPy is imported where the first sound arrives, so that processes can start, on other cores, before it and much else
+is loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,21 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mtag.audio.decode import Waveform
 from mtag.audio.process import DiedError, Process, Watchdog
-from mtag.audio.spread import Stretch
 from mtag.audio.wire import Job, Task
+from mtag.cores import all_cores
 from mtag.errors import DecoderError, FailureKind, FileError
+
+if TYPE_CHECKING:
+    from mtag.audio.decode import Waveform
+    from mtag.audio.spread import Stretch
 
 WORKER = "mtag.audio.worker"  # the module that runs in a process
 PATIENCE_SECONDS = 30.0  # without a sign of life, before a process is ended
+AHEAD_BYTES = 1 << 20  # of sound, 16 s: all that Linux lets an ordinary user's pipe hold
+ALL_AHEAD_BYTES = 1 << 24  # in all pipes: a quarter of what Linux lets a user's hold before it cuts new ones
 TASKS_A_PROCESS = 500  # then a fresh one takes over, and whatever the old one has leaked is gone
 
 
@@ -35,11 +43,11 @@ class Decoders:
     patience
         Seconds without a sign of life.
     ahead
-        The processes may run some seconds ahead of the threads: all cores are busy then, but a single thread with its
-        process also takes more than one.
+        Bytes of sound, float32, that each process may run ahead of its thread: all cores are busy then, but a single
+        thread with its process also takes more than one.
     """
 
-    def __init__(self, worker: str | None = None, patience: float | None = None, ahead: bool = False) -> None:
+    def __init__(self, worker: str | None = None, patience: float | None = None, ahead: int = 0) -> None:
         self._worker = worker or WORKER
         self._patience = patience or PATIENCE_SECONDS
         self._ahead = ahead
@@ -48,6 +56,12 @@ class Decoders:
         self._idle: list[Process] = []
         self._all: set[Process] = set()
         self._closed = False
+
+    @classmethod
+    def for_jobs(cls, jobs: int) -> Decoders:
+        """Decoders for so many tracks heard at once, which run ahead where that leaves no core idle."""
+        # Fewer jobs than cores are asked for to leave the others alone.
+        return cls(ahead=min(AHEAD_BYTES, ALL_AHEAD_BYTES // jobs) if jobs >= all_cores() else 0)
 
     def __enter__(self) -> Decoders:
         return self
@@ -76,9 +90,9 @@ class Decoders:
         with self._lock:
             return tuple(self._all)
 
-    def prepare(self) -> None:
-        """Start a process ahead of its first task, unless there is one."""
-        if not self._all:
+    def prepare(self, n_processes: int = 1) -> None:
+        """Start processes ahead of their first tasks, until there are so many."""
+        for _ in range(len(self._all), n_processes):
             self._give_back(self._start())
 
     def read_blocks(self, path: Path) -> Iterator[Waveform]:
@@ -91,11 +105,17 @@ class Decoders:
         DecoderError
             No process can be started.
         """
+        import numpy as np
+
         for content in self._answers(Task.of(Job.BLOCKS, path), path):
             yield np.frombuffer(content, np.float32)
 
     def read_spread(self, path: Path, n_windows: int) -> Iterator[Stretch]:
         """As `mtag.audio.read_spread`, in another process; raises as `read_blocks`."""
+        import numpy as np
+
+        from mtag.audio.spread import Stretch
+
         answers = self._answers(Task.of(Job.SPREAD, path, n_windows), path)
         for length in answers:
             yield Stretch(np.frombuffer(next(answers), np.float32), struct.unpack("<d", length)[0])

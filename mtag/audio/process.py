@@ -18,7 +18,6 @@ from mtag.audio.wire import Kind, Task, read_message
 from mtag.errors import DecoderError, FailureKind, FileError
 
 START_PATIENCE = 4  # times as long as any other sign of life may the first one take: the disk may be cold
-AHEAD_BYTES = 1 << 18  # of sound, 4 s, that a process which may run ahead has ready; else a pipe holds 1 s on Linux
 TICKS = 20  # times that a watchdog looks within its patience
 
 # The process finds its modules where this one does, and nothing in the folder that it happens to run in.
@@ -52,7 +51,8 @@ class Process:
     entry
         The module that runs in it.
     ahead
-        It may decode some seconds ahead of the thread that listens to it, where the system allows that.
+        Bytes that it may write ahead of the thread that listens to it, where the system allows that; 0: what a pipe
+        holds, 1 s of sound on Linux.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Process:
         It was ended because it gave no sign of life.
     """
 
-    def __init__(self, entry: str, ahead: bool = False) -> None:
+    def __init__(self, entry: str, ahead: int = 0) -> None:
         self.n_tasks = 0
         self.is_free = True
         self.is_stalled = False
@@ -82,7 +82,7 @@ class Process:
             **_APART,
         )
         if ahead:
-            _widen(self._popen.stdout)
+            _widen(self._popen.stdout, ahead)
 
     @property
     def pid(self) -> int:
@@ -208,13 +208,13 @@ class Watchdog:
                 process.lose_patience(tick, self._patience)
 
 
-def _widen(pipe: IO[bytes] | None) -> None:
+def _widen(pipe: IO[bytes] | None, n_bytes: int) -> None:
     """Let a pipe hold more than Linux gives it, where that may be had."""
     if pipe and sys.platform == "linux":
         import fcntl
 
         with suppress(OSError):  # the administrator allows less, or this user's pipes hold much already
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, AHEAD_BYTES)
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, n_bytes)
 
 
 def _ending(code: int) -> str:

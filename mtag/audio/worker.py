@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 from mtag.audio.decode import Progressed, Waveform, packet_digest, read_blocks
@@ -24,6 +25,7 @@ from mtag.audio.wire import Job, Kind, Task, header
 from mtag.errors import FileError
 
 MEMORY_LIMIT = 1 << 30  # bytes that a file may take beyond what the process takes without it
+LIBRARIES = ("av.filter", "soxr")  # decoding imports them when it needs them; here it is certain that it will
 ALIVE_SECONDS = 1.0  # at most so often it is said that a file is being read
 
 
@@ -59,6 +61,8 @@ def main(decode: Decode = read_blocks) -> None:
     """Serve until the input ends."""
     channel = Channel(os.dup(sys.stdout.fileno()))
     _silence_output()
+    for library in LIBRARIES:
+        import_module(library)
     _limit_resources()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli.codes import code_for
+from mtag.cli.early import start_decoders
 from mtag.cli.options import (
     Device,
     DeviceOption,
@@ -44,6 +45,8 @@ def predict(
 
     No file is changed, and nothing is kept.
     """
+    be_nice(nice)
+    decoders = start_decoders(context, all_cores(), 1)
     from mtag.cli import records, render
     from mtag.cli.interrupt import stop_on_interrupt
     from mtag.cli.paths import find_named
@@ -52,7 +55,6 @@ def predict(
     from mtag.hearing import Ears, hear
     from mtag.library import rank
 
-    be_nice(nice)
     bundle = load_bundle(weights)
 
     def load() -> Ensemble:
@@ -63,7 +65,7 @@ def predict(
     with stop_on_interrupt() as stop:
         files = find_named(paths, stop)
         bar = render.progress(console, len(files), stop, wanted=len(files) > 1)
-        with Ears(load, all_cores(), stop, windows) as ears, bar as advance:
+        with Ears(load, all_cores(), stop, windows, decoders) as ears, bar as advance:
             for path, heard in hear(files, ears):
                 failed = isinstance(heard, FileError)
                 tags = () if isinstance(heard, FileError) else rank(heard.scores, bundle.tags, top)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mtag.cli import version
+from mtag.cli.early import start_decoders
 from mtag.cli.options import (
     CatalogFile,
     Device,
@@ -31,6 +32,8 @@ from mtag.cli.options import (
 )
 from mtag.cores import all_cores
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
+
+N_STARTED = 4  # decoders that start before it is known whether there is anything to hear; others, when there is
 
 Jobs = Annotated[
     int | None, typer.Option("--jobs", metavar="N", min=1, help="Tracks heard at once; by default one a core.")
@@ -70,11 +73,13 @@ def scan(
 
     Nothing is written without --write-tags. A file that is as it was when it was heard is not heard again.
     """
+    be_nice(nice)
+    n_jobs = jobs or all_cores()
+    decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED))
     from mtag.cli.scanning import Manner, go_through, open_catalog, wording
     from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions
 
-    be_nice(nice)
     words = wording(context, player)
     bundle = load_bundle(weights)
     options = ScanOptions(
@@ -86,7 +91,7 @@ def scan(
         mtime=mtime,
         hardlinks=hardlinks,
         windows=windows,
-        jobs=jobs or all_cores(),
+        jobs=n_jobs,
         device=device.value,
         precision=precision.value,
         retry_failed=retry_failed,
@@ -97,4 +102,4 @@ def scan(
     )
     manner = Manner(as_json, quiet, debug=bool(context.obj))
     with open_catalog(catalog) as opened:
-        raise typer.Exit(go_through(paths, bundle, opened, options, manner, only_failed=only_failed))
+        raise typer.Exit(go_through(paths, bundle, opened, options, manner, only_failed=only_failed, decoders=decoders))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import typer
 
 from mtag import library
+from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog
 from mtag.cli import records, render
 from mtag.cli.codes import ExitCode, code_for
@@ -86,6 +87,7 @@ def go_through(
     manner: Manner,
     *,
     only_failed: bool = False,
+    decoders: Decoders | None = None,
 ) -> ExitCode:
     """Scan the files under some paths, or only those that failed before, and give the exit code."""
     console = render.console_for_people(manner.as_json)
@@ -98,7 +100,7 @@ def go_through(
             files = library.only_failed(files, catalog)
         listing = render.Listing(console, files, manner.quiet)
         with render.progress(console, len(files), stop, wanted=not manner.quiet) as advance:
-            for result in library.scan(files, bundle, catalog, options, stop=stop):
+            for result in library.scan(files, bundle, catalog, options, stop=stop, decoders=decoders):
                 summary.add(result)
                 if manner.as_json:
                     records.print_record(records.result_record(result))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import read_blocks, slice_windows
+from mtag.audio.decode import read_blocks
+from mtag.audio.windows import slice_windows
 from mtag.constants import N_FRAMES, N_MELS, WINDOW_SAMPLES
 from mtag.corpus import Corpus
 from mtag.features import log_mel

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio import read_blocks, slice_windows
+from mtag.audio.decode import read_blocks
+from mtag.audio.windows import slice_windows
 from mtag.corpus import Corpus, Indices
 from mtag.ensemble import MEMBERS
 from mtag.features import log_mel

@@ -4,7 +4,7 @@ import mutagen
 import numpy as np
 import pytest
 
-from mtag.audio import read_blocks
+from mtag.audio.decode import read_blocks
 from mtag.constants import SAMPLE_RATE
 from tests.music.score import clock, line, pitch
 

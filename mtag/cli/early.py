@@ -1,0 +1,17 @@
+"""What is started before a command knows its work, to be ready when it does."""
+
+from __future__ import annotations
+
+import typer
+
+from mtag.audio.decoders import Decoders
+
+
+def start_decoders(context: typer.Context, jobs: int, n_started: int) -> Decoders:
+    """Decoders for so many jobs, closed when the command ends.
+
+    Some of them start at once, beside what the command still has to import: that takes as long as their start.
+    """
+    decoders = context.with_resource(Decoders.for_jobs(jobs))
+    decoders.prepare(n_started)
+    return decoders
