@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import typer
 
 from mtag.audio.decoders import Decoders
+from mtag.errors import DecoderError
 
 
 def start_decoders(context: typer.Context, jobs: int, n_started: int) -> Decoders:
@@ -13,5 +16,6 @@ def start_decoders(context: typer.Context, jobs: int, n_started: int) -> Decoder
     Some of them start at once, beside what the command still has to import: that takes as long as their start.
     """
     decoders = context.with_resource(Decoders.for_jobs(jobs))
-    decoders.prepare(n_started)
+    with suppress(DecoderError):  # a command with nothing to hear needs none; any other will hear of it again
+        decoders.prepare(n_started)
     return decoders

@@ -33,6 +33,20 @@ def process(*arguments: str | Path, **settings) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
 
 
+def test_only_what_is_to_be_heard_needs_decoders(mtag, tmp_path, monkeypatch):
+    song = encode(tmp_path / "song.flac", tone(10, SR), SR)
+    assert mtag("scan", song).code == 0
+
+    def refuse(*arguments, **settings):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("mtag.audio.process.subprocess.Popen", refuse)
+    assert mtag("scan", song).code == 0
+    ended = mtag("scan", encode(tmp_path / "other.flac", tone(11, SR), SR))
+    assert ended.code == 3
+    assert "no process for decoding can be started" in ended.err
+
+
 def test_a_mixed_library_is_tagged_and_each_bad_file_is_named(mtag, library):
     encode(library / "odd" / "long.flac", tone(20 * 60, SR), SR)
     ended = mtag("scan", library, "--write-tags", "--json")
