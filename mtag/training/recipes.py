@@ -84,8 +84,8 @@ GOING_ON = 0.5  # share of the peak rates for networks that begin as an earlier 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("model1", (Cycle(195_000, 1e-3),), batch_size=16),
-        Recipe("model2", (Cycle(64_000, 1e-3),), batch_size=8),
-        Recipe("model3", (Cycle(120_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
+        Recipe("model1", (Cycle(243_000, 1e-3),), batch_size=16),
+        Recipe("model2", (Cycle(92_000, 1e-3),), batch_size=8),
+        Recipe("model3", (Cycle(166_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
     )
 }
