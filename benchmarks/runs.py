@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LOOK_SECONDS = 0.05  # between two looks at the memory
+LOOK_SECONDS = 0.5  # between two looks at the memory: each takes 6 ms of a core that the run may want
 
 
 @dataclass(frozen=True)
