@@ -32,6 +32,8 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = read_corpus(arguments.corpus)
     rows, genres = sorted_by_people(corpus)
+    if not len(rows):
+        parser.error(f"{arguments.corpus} holds no clips of {SOURCE}, whose genres are known")
     print(f"{len(rows)} windows of tracks that were never trained on.\n\n| | {' | '.join(GENRE_OF)} | mean |")
     print("| --- |" + " --- |" * (len(GENRE_OF) + 1))
     print_row("teacher", corpus, genres, corpus.labels[rows])

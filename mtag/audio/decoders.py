@@ -59,8 +59,8 @@ class Decoders:
 
     @classmethod
     def for_jobs(cls, jobs: int) -> Decoders:
-        """Decoders for so many tracks heard at once, which run ahead where that leaves no core idle."""
-        # Fewer jobs than cores are asked for to leave the others alone.
+        """Decoders for so many tracks heard at once; they run ahead where these are to take all cores."""
+        # Whoever asks for fewer jobs than cores wants the others left alone.
         return cls(ahead=min(AHEAD_BYTES, ALL_AHEAD_BYTES // jobs) if jobs >= all_cores() else 0)
 
     def __enter__(self) -> Decoders:

@@ -32,9 +32,7 @@ LEAST_SCORE, GREATEST_SCORE = 0.003, 0.9  # what the lines make of scores of 0 a
 SHRINKAGE = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # pull of all tags' common regression on each tag's own
 SCALE = 4.0  # the first two layers are so much larger and the last smaller, or its steps would be too coarse
 EPOCHS = 40  # at most
-GAIN = (
-    0.002  # of cross-validated correlation that learning must bring, or the regression stays as it is: less is chance
-)
+GAIN = 0.002  # of cross-validated correlation that learning must bring, or the regression stays: less is chance
 RATE = 1e-4
 WEIGHT_DECAY = 1e-3
 
