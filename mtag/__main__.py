@@ -1,5 +1,5 @@
 """`python -m mtag`."""
 
-from mtag.cli.app import main
+from mtag.cli.entry import main
 
 main()

@@ -103,7 +103,7 @@ def give_up_powers() -> None:
 
 
 if __name__ == "__main__":
-    from mtag.cli.app import main
+    from mtag.cli.entry import main
 
     told = json.loads(os.environ.pop("VICTIM"))
     fate = Fate(**{**told, "names": tuple(told["names"])})

@@ -144,6 +144,11 @@ class Decoders:
             finally:
                 self._give_back(process)
 
+    def adopt(self, process: Process) -> None:
+        """Take in a process of `WORKER` that has been started already, and had no task yet."""
+        self._welcome(process)
+        self._give_back(process)
+
     def _take(self) -> Process:
         with self._lock:
             if self._idle:
@@ -152,13 +157,18 @@ class Decoders:
 
     def _start(self) -> Process:
         try:
-            process = Process(self._worker, self._ahead)
+            process = Process(self._worker)
         except OSError as error:
             raise DecoderError(f"no process for decoding can be started ({error.strerror})") from error
+        self._welcome(process)
+        return process
+
+    def _welcome(self, process: Process) -> None:
+        if self._ahead:
+            process.run_ahead(self._ahead)
         with self._lock:
             self._all.add(process)
         self._watchdog.add(process)
-        return process
 
     def _give_back(self, process: Process) -> None:
         """Keep a process for the next task, or end it: in the middle of a task it is of no use any more."""

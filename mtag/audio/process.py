@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from mtag.audio.wire import Kind, Task, read_message
 from mtag.errors import DecoderError, FailureKind, FileError
@@ -50,9 +50,6 @@ class Process:
     ----------
     entry
         The module that runs in it.
-    ahead
-        Bytes that it may write ahead of the thread that listens to it, where the system allows that; 0: what a pipe
-        holds, 1 s of sound on Linux.
 
     Attributes
     ----------
@@ -64,7 +61,7 @@ class Process:
         It was ended because it gave no sign of life.
     """
 
-    def __init__(self, entry: str, ahead: int = 0) -> None:
+    def __init__(self, entry: str) -> None:
         self.n_tasks = 0
         self.is_free = True
         self.is_stalled = False
@@ -81,13 +78,22 @@ class Process:
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             **_APART,
         )
-        if ahead:
-            _widen(self._popen.stdout, ahead)
 
     @property
     def pid(self) -> int:
         """The system's number of it."""
         return self._popen.pid
+
+    def run_ahead(self, n_bytes: int) -> None:
+        """Let it write so much ahead of the thread that listens to it, where the system allows that.
+
+        At first it is what a pipe holds, 1 s of sound on Linux.
+        """
+        if sys.platform == "linux":
+            import fcntl
+
+            with suppress(OSError):  # the administrator allows less, or this user's pipes hold much already
+                fcntl.fcntl(self._pipes[1], fcntl.F_SETPIPE_SZ, n_bytes)
 
     def run(self, task: Task, path: Path) -> Iterator[bytearray]:
         """Hand it a task, and give the contents of the messages that answer.
@@ -206,15 +212,6 @@ class Watchdog:
                 watched = list(self._watched)
             for process in watched:
                 process.lose_patience(tick, self._patience)
-
-
-def _widen(pipe: IO[bytes] | None, n_bytes: int) -> None:
-    """Let a pipe hold more than Linux gives it, where that may be had."""
-    if pipe and sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):  # the administrator allows less, or this user's pipes hold much already
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, n_bytes)
 
 
 def _ending(code: int) -> str:

@@ -8,12 +8,10 @@ when the command is run and not before, so that `mtag --help` answers at once.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -21,9 +19,11 @@ from typer.core import TyperCommand, TyperGroup
 from mtag.cli import version
 from mtag.cli.codes import ExitCode
 from mtag.cli.command import CONFIG, CONFIG_FILE, STYLE, Command
+from mtag.cli.early import FIRST
 from mtag.errors import ConfigError, MtagError
 
 if TYPE_CHECKING:
+    from mtag.audio.process import Process
     from mtag.config import Config
 
 COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the function's docstring
@@ -120,13 +120,22 @@ def mtag(
     ] = False,
 ) -> None:
     """Hear what is in your own music files, and write it where players look: genre and comment."""
+    context.meta[FIRST] = context.obj
     context.obj = debug
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run mtag and give its exit code: every error ends here, as one sentence on standard error."""
+def run(arguments: Sequence[str], first: Process | None = None) -> int:
+    """Run mtag and give its exit code: every error ends here, as one sentence on standard error.
+
+    Parameters
+    ----------
+    arguments
+        Without the program's name.
+    first
+        A decoder that has been started already.
+    """
     try:
-        app(list(arguments), prog_name="mtag")
+        app(list(arguments), prog_name="mtag", obj=first)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.OK
     except Exception as error:
@@ -140,21 +149,7 @@ def run(arguments: Sequence[str]) -> int:
     return ExitCode.OK
 
 
-def main() -> NoReturn:
-    """Run mtag as a process."""
-    code = run(sys.argv[1:])
-    # All is closed by now, and taking down NumPy and ONNX Runtime in good order takes as long as hearing a window.
-    # After an interrupt threads may still be hearing; they change nothing, and nobody waits for them.
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.flush()
-    os._exit(code)
-
-
 def _sentence(error: Exception) -> str:
     if isinstance(error, MtagError):
         return str(error)
     return f"stopped by an error of its own ({type(error).__name__}: {error}); `mtag --debug ...` shows where"
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,9 +85,3 @@ def config_of(context: typer.Context) -> Config:
     """The configuration that a command runs with."""
     config: Config = context.meta[CONFIG]
     return config
-
-
-def be_nice(increment: int) -> None:
-    """Lower this process's priority, and that of all it will start, where the system knows such a thing."""
-    if increment and hasattr(os, "nice"):
-        os.nice(increment)

@@ -19,7 +19,6 @@ from mtag.cli.options import (
     PrecisionOption,
     Weights,
     Windows,
-    be_nice,
 )
 from mtag.cores import all_cores
 
@@ -45,8 +44,7 @@ def predict(
 
     No file is changed, and nothing is kept.
     """
-    be_nice(nice)
-    decoders = start_decoders(context, all_cores(), 1)
+    decoders = start_decoders(context, all_cores(), 1, nice=nice)
     from mtag.cli import records, render
     from mtag.cli.interrupt import stop_on_interrupt
     from mtag.cli.paths import find_named

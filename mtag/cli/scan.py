@@ -28,7 +28,6 @@ from mtag.cli.options import (
     Weights,
     Windows,
     WriteTags,
-    be_nice,
 )
 from mtag.cores import all_cores
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
@@ -73,9 +72,8 @@ def scan(
 
     Nothing is written without --write-tags. A file that is as it was when it was heard is not heard again.
     """
-    be_nice(nice)
     n_jobs = jobs or all_cores()
-    decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED))
+    decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED), nice=nice)
     from mtag.cli.scanning import Manner, go_through, open_catalog, wording
     from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions

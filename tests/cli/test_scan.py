@@ -29,7 +29,7 @@ def process(*arguments: str | Path, **settings) -> subprocess.Popen[bytes]:
     """Mtag as a process of its own."""
     paths = os.pathsep.join([str(ROOT), *sys.path])
     environment = {**os.environ, "PYTHONPATH": paths, **settings.pop("env", {})}
-    command = [sys.executable, "-m", "mtag.cli.app", *map(str, arguments)]
+    command = [sys.executable, "-m", "mtag", *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
 
 
