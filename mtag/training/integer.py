@@ -183,7 +183,7 @@ def _hear_samples(graph: _Graph, chain: Chain, scales: Scales) -> tuple[int, Sca
     rows = _overlapping_rows(graph, n_rows, length, taps - 1)
     graph.add("Abs")
     graph.add("ReduceMax", axes=[2], keepdims=1)
-    loudness = graph.add("Max", graph.tensor([QUIET], np.float32))
+    loudness = graph.add("Clip", graph.tensor(QUIET, np.float32))
     graph.add("Div", loudness, after=rows)
     graph.add("QuantizeLinear", *graph.scale(SIGNED))
     graph.add("Unsqueeze", graph.tensor([1], np.int64))
@@ -194,10 +194,12 @@ def _hear_samples(graph: _Graph, chain: Chain, scales: Scales) -> tuple[int, Sca
     _convolve(graph, Convolution(weight.reshape(length * n, -1, 1, 1), np.zeros(length * n)), SIGNED, SIGNED)
     graph.add("Reshape", graph.tensor([0, 1, n_rows * length, n], np.int64))
     _pool(graph, pooling)
-    zeros = graph.tensor(np.full(n, SIGNED.zero), np.uint8)
-    heard = graph.add("DequantizeLinear", graph.tensor(peaks * SIGNED.step, np.float32), zeros, axis=3)
+    heard = graph.add(
+        "DequantizeLinear", *graph.scale(SIGNED)
+    )  # one step for all: one for each takes ten times as long
     loudness = graph.add("Unsqueeze", graph.tensor([1], np.int64), after=loudness)
     graph.add("Mul", loudness, after=heard)
+    graph.add("Mul", graph.tensor(peaks, np.float32))
     graph.add("Add", graph.tensor(bias, np.float32))
     graph.add("QuantizeLinear", *graph.scale(scales.outputs[0]))
     return 2, scales.outputs[0]
