@@ -4,18 +4,26 @@ import os
 import sys
 from typing import NoReturn
 
-from mtag.cli.early import start_first
+from mtag.cli.codes import ExitCode
 
 
 def main() -> NoReturn:
     """Run mtag as a process."""
-    arguments = sys.argv[1:]
-    first = start_first(arguments)
-    from mtag.cli.app import run
-
-    code = run(arguments, first)
+    try:
+        code = _run(sys.argv[1:])
+    except KeyboardInterrupt:  # before any command had begun
+        code = ExitCode.INTERRUPTED
     # All is closed by now, and taking down NumPy and ONNX Runtime in good order takes as long as hearing a window.
     # After an interrupt threads may still be hearing; they change nothing, and nobody waits for them.
     for stream in filter(None, (sys.stdout, sys.stderr)):
         stream.flush()
     os._exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    from mtag.cli.early import start_first
+
+    first = start_first(arguments)
+    from mtag.cli.app import run
+
+    return run(arguments, first)

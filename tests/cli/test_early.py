@@ -97,3 +97,19 @@ def test_decoders_are_as_nice_as_the_command(in_the_configuration, song):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = os.nice(0) + 7
     assert f"niceness {wanted} {wanted}\n" in done.stdout
+
+
+def test_an_interrupt_while_mtag_is_still_imported_is_as_quiet_as_a_later_one():
+    code = """
+import sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["mtag", "scan", "music"]
+from mtag.cli.entry import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
