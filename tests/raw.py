@@ -229,7 +229,7 @@ def _asf_attributes(body: bytes, *, long: bool) -> Iterator[Raw]:
 
 
 def _ape(data: bytes) -> Iterator[Raw]:
-    has_v1 = data[-128:-125] == b"TAG" and data[-131:-123] != b"APETAGEX"
+    has_v1 = data[-128:-125] == b"TAG" and data[-32:-24] != b"APETAGEX"
     end = len(data) - (128 if has_v1 else 0)
     start = end
     entries: list[Raw] = []

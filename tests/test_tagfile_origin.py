@@ -346,4 +346,4 @@ def by_hand(path: Path, field: Field, names: tuple[str, ...]) -> None:
 
 def change(path: Path, items: Callable[[Container], Items]) -> None:
     """Give a file other items, without any of the checks."""
-    rewrite(path, Edit(path, items, same_audio).patches, lambda copy: None)
+    rewrite(path, Edit(path, lambda container: (items(container), ()), same_audio).patches, lambda copy: None)

@@ -81,13 +81,11 @@ def _start_of_tail_tags(file: FileIO) -> int:
 
 def _tail_tag_size(file: FileIO, end: int) -> int:
     """Size of the tag that ends at a byte offset, 0 where there is none."""
-    file.seek(max(0, end - 131))
-    tail = file.read(min(end, 131))
-    # An APEv2 tag of 131 bytes has those letters in the same place, inside its first word.
-    if tail[-128:].startswith(b"TAG") and len(tail) >= 128 and not tail.startswith(b"APETAGEX"):
-        return 128
+    file.seek(max(0, end - 128))
+    tail = file.read(min(end, 128))
     footer = tail[-32:]
+    # First: the letters that begin an ID3v1 tag can stand in its place inside an APEv2 tag, too.
     if len(footer) == 32 and footer.startswith(b"APETAGEX"):
         has_header = footer[23] & 0x80
         return int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
-    return 0
+    return 128 if tail.startswith(b"TAG") and len(tail) == 128 else 0

@@ -17,8 +17,8 @@ from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed
 from mtag.tagfile.edit import Announce, Digest, Edit
 from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, Style, is_ours, own_line, plan, stamp
-from mtag.tagfile.items import Container, Items
-from mtag.tagfile.origin import fields_of, planned, stripped
+from mtag.tagfile.items import Container, Items, Room
+from mtag.tagfile.origin import fields_of, first_room, planned, stripped
 from mtag.tagfile.snapshot import Snapshot, differing, put_back, take
 
 __all__ = [
@@ -145,10 +145,10 @@ def write(
         With the file as it was: `HardLinkedError`, unsupported, tag-parse, permission, no-space.
     """
 
-    def change(container: Container) -> Items | None:
+    def change(container: Container) -> tuple[Items | None, Room]:
         if before is not None and take(container, container.items, before.fields) != before:
             raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile")
-        return planned(container, fields, style)
+        return planned(container, fields, style), ()
 
     edit = Edit(path, change, digest, fields, style, announce)
     return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)
@@ -187,8 +187,8 @@ def restore(
         As `write`.
     """
 
-    def change(container: Container) -> Items | None:
-        return put_back(container, container.items or (), before, fields)
+    def change(container: Container) -> tuple[Items | None, Room]:
+        return put_back(container, container.items or (), before, fields), before.room
 
     edit = Edit(path, change, digest, announce=announce)
     return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)
@@ -223,5 +223,5 @@ def strip(
     FileError
         As `write`.
     """
-    edit = Edit(path, stripped, digest, announce=announce)
+    edit = Edit(path, lambda container: (stripped(container), first_room(container)), digest, announce=announce)
     return rewrite(path, edit.patches, edit.check, mtime=mtime, hardlinks=hardlinks)

@@ -10,14 +10,28 @@ from typing import BinaryIO
 from mtag.atomic import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import Container, Dialect, Item, Items, Malformed, id3v1_of, read_at, size_of
+from mtag.tagfile.items import (
+    APE_MAGIC,
+    V1_BYTES,
+    Container,
+    Dialect,
+    Item,
+    Items,
+    Malformed,
+    Room,
+    id3v1_of,
+    read_at,
+    size_of,
+)
 
-MAGIC = b"APETAGEX"
 HEAD = struct.Struct("<8sIIII8s")  # magic, version, size of items and footer, number of items, flags, reserved
 VERSION = 2000
 HAS_HEADER, IS_HEADER = 1 << 31, 1 << 29  # flags of a tag
 KIND = 6  # bits of an item's flags; 0 there is text
 KEY = re.compile(rb"[\x20-\x7e]{2,255}")
+# A file that ends with an item "MTAG" of so many bytes and the footer has "TAG" where an ID3v1 tag would have it, and
+# other programs would take it for one. Its text ends in Base64, which may be filled up.
+MISTAKEN_BYTES = V1_BYTES - HEAD.size - len(b"TAG\0")
 SPELLINGS = {Field.GENRE: b"Genre", Field.MOOD: b"Mood", Field.GROUPING: b"Grouping", Field.PROVENANCE: b"MTAG"}
 
 
@@ -43,6 +57,8 @@ class ApeItems(Dialect):
         names = style.joined(names)
         if not names:
             return ()
+        if field is Field.PROVENANCE and len(names[0]) == MISTAKEN_BYTES:
+            names = (f"{names[0]}=",)
         return (self.with_values(like, names) if like else _item(0, SPELLINGS[field], names),)
 
     def comment(self, line: str, others: Items) -> Item:
@@ -76,7 +92,7 @@ class Ape(Container):
         stop = size - len(id3v1_of(file))
         self.span, self.version, self.has_header = Span(stop, stop), VERSION, True
         footer = read_at(file, stop - HEAD.size, HEAD.size) if stop >= HEAD.size else b""
-        if footer.startswith(MAGIC):
+        if footer.startswith(APE_MAGIC):
             self._read(file, footer, stop)
         elif footer.endswith((b"LYRICS200", b"LYRICSEND")):
             raise Malformed("it ends with a Lyrics3 tag, behind which an APEv2 tag cannot be told")
@@ -87,7 +103,7 @@ class Ape(Container):
         if size < HEAD.size or flags & IS_HEADER:
             raise Malformed("the footer of its APEv2 tag makes no sense")
         self.span = Span(stop - size - HEAD.size * self.has_header, stop)
-        if self.has_header and read_at(file, self.span.start, len(MAGIC)) != MAGIC:
+        if self.has_header and read_at(file, self.span.start, len(APE_MAGIC)) != APE_MAGIC:
             raise Malformed("its APEv2 tag does not begin where its footer says")
         data = read_at(file, stop - size, size - HEAD.size)
         items = []
@@ -101,14 +117,14 @@ class Ape(Container):
             raise Malformed("its APEv2 tag does not hold the items that it counts")
         self.items = tuple(items)
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put a tag in the place of the old one, or to the end, before an ID3v1 tag."""
         start, stop = self.span.start, self.span.stop
         if items is None:
             return [Patch(start, stop, b"")]
         body = b"".join(item.raw for item in items)
         header, footer = (
-            HEAD.pack(MAGIC, self.version, len(body) + HEAD.size, len(items), flags, b"")
+            HEAD.pack(APE_MAGIC, self.version, len(body) + HEAD.size, len(items), flags, b"")
             for flags in (HAS_HEADER | IS_HEADER, HAS_HEADER * self.has_header)
         )
         return [Patch(start, stop, header * self.has_header + body + footer)]

@@ -9,7 +9,7 @@ from uuid import UUID
 from mtag.atomic import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
+from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
 
 
 def _guid(text: str) -> bytes:
@@ -92,6 +92,7 @@ class ASF(Container):
         extensions = [part for part in self.parts if part.guid == EXTENSION]
         if len(self.parts) != n_parts or len(extensions) > 1:
             raise Malformed("its ASF header does not hold the objects that it counts")
+        self.room = (self.size, len(extensions))
         self.inner = [inner for part in extensions for inner in _split(part.data[22:])]
         found = [part for part in (*self.parts, *self.inner) if part.guid in PLACES.values()]
         if len({part.guid for part in found}) < len(found):
@@ -100,7 +101,7 @@ class ASF(Container):
             lists = {part.guid: part.data for part in found}
             self.items = tuple(item for place, guid in PLACES.items() for item in _read(place, lists.get(guid)))
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Replace the lists that change; padding takes up the difference in length if it can."""
         parts, inner = list(self.parts), list(self.inner)
         for place, guid in PLACES.items():
@@ -109,29 +110,29 @@ class ASF(Container):
                 parts, inner = ([part for part in objects if part.guid != guid] for objects in (parts, inner))
             elif new != [item for item in self.items or () if item.place == place]:
                 _put(inner if place in "34" else parts, Part(guid, _render(place, new)))
-        if inner != self.inner:
+        if not inner and room[1:] == (0,):  # mtag made the extension
+            parts = [part for part in parts if part.guid != EXTENSION]
+        elif inner != self.inner:
             data = b"".join(part.render() for part in inner)
             head = next((part.data[:18] for part in parts if part.guid == EXTENSION), EXTENSION_HEAD)
             _put(parts, Part(EXTENSION, head + struct.pack("<I", len(data)) + data))
-        parts = self._padded(parts)
+        parts = self._padded(parts, (*room[:1], self.size))
         body = b"".join(part.render() for part in parts)
         head = self.head[:16] + struct.pack("<QI", HEADER_BYTES + len(body), len(parts)) + self.head[28:]
         return [Patch(0, self.size, head + body)]
 
-    def _padded(self, parts: list[Part]) -> list[Part]:
-        """Let padding fill the header to its old length, or give it more and note the file's new length."""
+    def _padded(self, parts: list[Part], sizes: Room) -> list[Part]:
+        """Let padding fill the header to the first of some sizes that it can have, or give it more."""
         content = [part for part in parts if part.guid != PADDING]
-        spare = self.size - HEADER_BYTES - sum(OBJECT_HEAD_BYTES + len(part.data) for part in content)
-        if spare == 0:
-            return content
-        fits = spare >= OBJECT_HEAD_BYTES
-        content.append(Part(PADDING, bytes(spare - OBJECT_HEAD_BYTES if fits else PADDING_BYTES)))
-        if fits:
-            return content
-        file_size = self.file_size + OBJECT_HEAD_BYTES + PADDING_BYTES - spare
-        return [self._noting(part, file_size) for part in content]
+        least = HEADER_BYTES + sum(OBJECT_HEAD_BYTES + len(part.data) for part in content)
+        padded = least + OBJECT_HEAD_BYTES
+        size = next((size for size in sizes if size == least or size >= padded), padded + PADDING_BYTES)
+        if size > least:
+            content.append(Part(PADDING, bytes(size - padded)))
+        return [self._noting(part, self.file_size + size - self.size) for part in content]
 
     def _noting(self, part: Part, file_size: int) -> Part:
+        """Note the file's new length where the old one stands."""
         if part.guid != PROPERTIES or part.data[16:24] != struct.pack("<Q", self.file_size):
             return part
         return part._replace(data=part.data[:16] + struct.pack("<Q", file_size) + part.data[24:])

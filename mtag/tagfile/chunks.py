@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 from mtag.atomic import Patch
 from mtag.tagfile import id3
 from mtag.tagfile.fields import Fields
-from mtag.tagfile.items import Items, Malformed, read_at, size_of
+from mtag.tagfile.items import Items, Malformed, Room, read_at, size_of
 
 
 class Chunk(NamedTuple):
@@ -59,13 +59,13 @@ class Chunks(id3.ID3Container):
         tag = self.chunk and id3.read_tag(file, self.chunk.content)
         self.take(tag)
         if self.chunk:
-            behind = self.chunk.size - self.room
-            if not tag or behind < 0 or read_at(file, self.chunk.content + self.room, behind).strip(b"\0"):
+            behind = self.chunk.size - self.size
+            if not tag or behind < 0 or read_at(file, self.chunk.content + self.size, behind).strip(b"\0"):
                 raise Malformed("its ID3 chunk does not hold an ID3 tag and nothing else")
-            self.room = self.chunk.size
+            self.room = (self.size, behind)
         self.shown = _info(file, chunks) if form is RIFF else Fields()
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Replace the chunk, or add one behind all others."""
         name, filling = self.form.tag_names[0], bytes(self.missing)
         start = stop = self.end - self.missing
@@ -74,7 +74,8 @@ class Chunks(id3.ID3Container):
             start, stop = self.chunk.start, min(self.chunk.stop, stop)
         chunk = b""
         if items is not None:
-            data = self.render(items)
+            data = self.render(items, room)
+            data += bytes(sum(room[1:])) if room[:1] == (len(data),) else b""
             chunk = struct.pack(self.form.head, name, len(data)) + data + bytes(len(data) % 2)
         total = max(self.stop, self.end) - self.missing + len(filling + chunk) - (stop - start)
         return [Patch(4, 8, struct.pack(self.form.head[0] + "I", total - 8)), Patch(start, stop, filling + chunk)]
@@ -109,18 +110,18 @@ class Dsf(id3.ID3Container):
 
     def __init__(self, file: BinaryIO) -> None:
         """Follow the pointer to the tag."""
-        self.size = size_of(file)
+        self.length = size_of(file)
         head_size, total, pointer = struct.unpack_from("<QQQ", read_at(file, 0, 28), 4)
-        if head_size != 28 or total != self.size or pointer > self.size:
+        if head_size != 28 or total != self.length or pointer > self.length:
             raise Malformed("it is a DSF file whose head does not fit its length")
-        self.start = pointer or self.size
+        self.start = pointer or self.length
         tag = id3.read_tag(file, pointer) if pointer else None
-        if pointer and (not tag or pointer + tag.size > self.size):
+        if pointer and (not tag or pointer + tag.size > self.length):
             raise Malformed("its head points to an ID3 tag that is not there")
         self.take(tag)
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Replace the tag and correct the head."""
-        data = self.render(items)
-        head = struct.pack("<QQ", self.size + len(data) - self.room, self.start if data else 0)
-        return [Patch(12, 28, head), Patch(self.start, self.start + self.room, data)]
+        data = self.render(items, room)
+        head = struct.pack("<QQ", self.length + len(data) - self.size, self.start if data else 0)
+        return [Patch(12, 28, head), Patch(self.start, self.start + self.size, data)]

@@ -12,13 +12,14 @@ from mtag.errors import FailureKind, FileError
 from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed, read
 from mtag.tagfile.fields import VALUED, Fields, Style, agree, own_lines
-from mtag.tagfile.items import Container, Items
+from mtag.tagfile.items import Container, Items, Room
 from mtag.tagfile.origin import fields_of
 from mtag.tagfile.snapshot import Snapshot, take
 from mtag.tagfile.witness import Testimony, hear
 
 Digest = Callable[[Path], str]  # identifies the audio in a file, whatever its tag
-Change = Callable[[Container], "Items | None"]  # gives the items that a file is to have, None for no tag at all
+# Gives the items that a file is to have, None for no tag at all, and what they are to take up, as `Container.rewrite`.
+Change = Callable[[Container], "tuple[Items | None, Room]"]
 Announce = Callable[[Snapshot, Snapshot], None]  # is told what a file said, and what it is going to say
 
 
@@ -30,7 +31,7 @@ class Edit:
     path
         The file.
     change
-        Gives the new items.
+        Gives the new items, and the room they are to have.
     digest
         Identifies the audio.
     fields
@@ -62,9 +63,9 @@ class Edit:
         """Say which bytes of the open file are to change; none when its items are as they should be."""
         self.old = read(self.path, file)
         with parsed(self.path):
-            self.items = self.change(self.old)
+            self.items, room = self.change(self.old)
             self.before = fields_of(self.old)
-            return [] if self.items == self.old.items else self.old.rewrite(self.items)
+            return [] if self.items == self.old.items else self.old.rewrite(self.items, room)
 
     def check(self, copy: Path) -> None:
         """Raise FileError unless the copy differs from the file in what was to change, and in nothing else."""

@@ -6,7 +6,7 @@ from typing import BinaryIO, NamedTuple
 
 from mtag.atomic import Patch
 from mtag.tagfile import vorbis
-from mtag.tagfile.items import PADDING_BYTES, Container, Items, Malformed, read_at
+from mtag.tagfile.items import PADDING_BYTES, Container, Items, Malformed, Room, read_at
 
 PADDING, COMMENTS = 1, 4  # types of metadata blocks
 MAX_BLOCK_BYTES = (1 << 24) - 1
@@ -35,6 +35,7 @@ class Flac(Container):
         self.dialect = vorbis.Vorbis()
         self.start = start + 4
         self.blocks, self.stop = _read_blocks(file, self.start)
+        self.room = (self.stop - self.start,)
         found = [index for index, block in enumerate(self.blocks) if block.kind == COMMENTS]
         if len(found) > 1:
             raise Malformed("it has more than one block of Vorbis comments")
@@ -44,7 +45,7 @@ class Flac(Container):
             self.comments = vorbis.parse(self.blocks[self.at].data)
             self.items = self.comments.items
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Rewrite the blocks; padding takes up the difference in length if it can."""
         blocks = list(self.blocks)
         if self.at is not None:
@@ -52,7 +53,7 @@ class Flac(Container):
         if items is not None:
             data = vorbis.render(self.comments.vendor, items) + self.comments.rest
             blocks.insert(1 if self.at is None else self.at, Block(COMMENTS, data))
-        blocks = _balance(blocks, self.stop - self.start)
+        blocks = _balance(blocks, (*room, *self.room))
         rendered = (block.render(last=block is blocks[-1]) for block in blocks)
         return [Patch(self.start, self.stop, b"".join(rendered))]
 
@@ -72,19 +73,12 @@ def _read_blocks(file: BinaryIO, start: int) -> tuple[list[Block], int]:
     return blocks, start
 
 
-def _balance(blocks: list[Block], room: int) -> list[Block]:
-    """Resize the longest padding so that the blocks fill the room, or give them more."""
-    spare = room - sum(4 + len(block.data) for block in blocks)
+def _balance(blocks: list[Block], sizes: Room) -> list[Block]:
+    """Resize the longest padding so that the blocks fill the first of some sizes that they can, or give them more."""
     padding = [index for index, block in enumerate(blocks) if block.kind == PADDING]
-    if spare == 0:
-        return blocks
-    if not padding:
-        blocks.append(Block(PADDING, bytes(spare - 4 if spare >= 4 else PADDING_BYTES)))
-        return blocks
-    longest = max(padding, key=lambda index: len(blocks[index].data))
-    size = len(blocks[longest].data) + spare
-    if size == -4:
-        del blocks[longest]
-    else:
-        blocks[longest] = Block(PADDING, bytes(min(size if size >= 0 else PADDING_BYTES, MAX_BLOCK_BYTES)))
-    return blocks
+    longest = max(padding, key=lambda index: len(blocks[index].data), default=len(blocks))
+    before, behind = blocks[:longest], blocks[longest + 1 :]
+    content = sum(4 + len(block.data) for block in (*before, *behind))
+    spare = next((size - content for size in sizes if size == content or size >= content + 4), 4 + PADDING_BYTES)
+    resized = [Block(PADDING, bytes(min(spare - 4, MAX_BLOCK_BYTES)))] if spare else []
+    return [*before, *resized, *behind]

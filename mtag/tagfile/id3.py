@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from mtag.field import Field
 from mtag.tagfile.fields import SEPARATOR, Fields, Style, genre_names, genre_text, is_ours
-from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
+from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
 
 HEADER_BYTES = 10
 FRAME_IDS = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
@@ -214,22 +214,26 @@ class ID3Container(Container):
     """A file that has an ID3v2 tag somewhere, or room for one."""
 
     dialect: ID3
-    room: int  # bytes that the tag takes up now
 
     def take(self, tag: Tag | None) -> None:
         """Note the tag that was found, or that there is none."""
         self.dialect = tag.dialect if tag else ID3()
         self.items = tag.items if tag else None
-        self.room = tag.size if tag else 0
+        self.room = (tag.size if tag else 0,)
 
     def begin(self, style: Style) -> None:
         """Choose the version of a new tag."""
         if self.items is None:
             self.dialect = ID3(style.id3_version)
 
-    def render(self, items: Items | None) -> bytes:
-        """Spell a tag that fits into the room of the old one if it can; nothing at all for None."""
-        return b"" if items is None else render(self.dialect, items, self.room)
+    @property
+    def size(self) -> int:
+        """Bytes that the tag takes up now, zeros behind it that nobody counts as padding included."""
+        return sum(self.room)
+
+    def render(self, items: Items | None, room: Room) -> bytes:
+        """Spell a tag of the wanted size, or else of that of the old one, if it fits; nothing at all for None."""
+        return b"" if items is None else render(self.dialect, items, (*room[:1], self.size))
 
 
 def read_tag(file: BinaryIO, start: int = 0) -> Tag | None:
@@ -268,8 +272,8 @@ def tag_size(file: BinaryIO, start: int = 0) -> int:
     return HEADER_BYTES + _from_syncsafe(header[6:10]) + footer
 
 
-def render(dialect: ID3, items: Items, room: int) -> bytes:
-    """Spell a whole tag, padded to fill the room there was, or with new padding where that is too little.
+def render(dialect: ID3, items: Items, sizes: Iterable[int]) -> bytes:
+    """Spell a whole tag, padded to the first of some sizes that it fits into, or with new padding where it fits none.
 
     The extended header and the footer go: both only describe the tag (a checksum, a copy of the header), and the
     description would no longer hold.
@@ -277,11 +281,10 @@ def render(dialect: ID3, items: Items, room: int) -> bytes:
     body = b"".join(item.raw for item in items)
     if dialect.unsynchronised and dialect.version < 4:
         body = _unsynchronise(body)
-    if HEADER_BYTES + len(body) > room:
-        room = HEADER_BYTES + len(body) + PADDING_BYTES
-    padding = bytes(room - HEADER_BYTES - len(body))
+    least = HEADER_BYTES + len(body)
+    size = next((size for size in sizes if size >= least), least + PADDING_BYTES)
     flags = 0x80 if dialect.unsynchronised else 0
-    return bytes((*b"ID3", dialect.version, 0, flags)) + _syncsafe(room - HEADER_BYTES) + body + padding
+    return bytes((*b"ID3", dialect.version, 0, flags)) + _syncsafe(size - HEADER_BYTES) + body + bytes(size - least)
 
 
 def from_v1(v1: bytes, dialect: ID3) -> Items:

@@ -17,6 +17,7 @@ from mtag.tagfile.fields import VALUED, Fields, Style, is_ours
 
 TRUSTED_BYTES = 1 << 20  # a length that is read without asking how long the file is
 V1_BYTES = 128  # length of an ID3v1 tag
+APE_MAGIC, APE_BYTES = b"APETAGEX", 32  # beginning and length of an APEv2 tag's header and footer
 PADDING_BYTES = 2048  # spare room that a tag which has to grow gets, so that the next edits fit in place
 
 Keys = Mapping[Field, str]  # what a container calls the fields
@@ -59,6 +60,7 @@ class Item(NamedTuple):
 
 
 Items = tuple[Item, ...]
+Room = tuple[int, ...]  # what a tag and its padding take up, in numbers that the container's kind understands
 
 
 class Dialect(ABC):
@@ -115,6 +117,7 @@ class Container(ABC):
     dialect: Dialect
     items: Items | None = None  # None when the file has no tag
     shown: Fields = Fields()  # what players show where the tag itself is silent: ID3v1, RIFF's INFO
+    room: Room = ()  # what the tag and its padding take up; () where that is nothing that could be chosen
 
     def begin(self, style: Style) -> None:  # noqa: B027 - only ID3 has a choice
         """Settle how a tag is spelt that is not there yet."""
@@ -124,8 +127,17 @@ class Container(ABC):
         return ()
 
     @abstractmethod
-    def rewrite(self, items: Items | None) -> list[Patch]:
-        """Say which bytes of the file are to change for it to have these items; None takes the tag out."""
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
+        """Say which bytes of the file are to change for it to have these items; None takes the tag out.
+
+        Parameters
+        ----------
+        items
+            The items.
+        room
+            What they are to take up with their padding, if they fit: the `room` of the same file before. ():
+            what the tag takes up now, or if they do not fit, more.
+        """
 
 
 def shown_in(container: Container, items: Items | None) -> Fields:
@@ -208,12 +220,10 @@ def read_at(file: BinaryIO, start: int, n_bytes: int) -> bytes:
 def id3v1_of(file: BinaryIO) -> bytes:
     """The ID3v1 tag at the end of a file, 128 bytes, or none.
 
-    An APEv2 tag of 131 bytes has the same letters in the same place, inside its first word.
+    An APEv2 tag can have the letters that begin one in the same place; but that has a footer.
     """
     size = size_of(file)
     if size < V1_BYTES:
         return b""
-    start = max(0, size - V1_BYTES - len("APE"))
-    tail = read_at(file, start, size - start)
-    tag = tail[-V1_BYTES:]
-    return tag if tag.startswith(b"TAG") and not tail.startswith(b"APETAGEX") else b""
+    tail = read_at(file, size - V1_BYTES, V1_BYTES)
+    return tail if tail.startswith(b"TAG") and not tail[-APE_BYTES:].startswith(APE_MAGIC) else b""

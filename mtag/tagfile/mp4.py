@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from mtag.atomic import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style, genre_names
-from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, read_at, size_of
+from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
 
 HANDLER = b"\0" * 8 + b"mdirappl" + b"\0" * 9  # content of the atom that says: iTunes's kind of tag
 FREEFORM = b"----"
@@ -89,6 +89,8 @@ class MP4(Container):
         if len(self.path) == 4:
             ilst = self.path[-1]
             self.items = tuple(_item(raw) for raw in _split(read_at(file, ilst.content, ilst.stop - ilst.content)))
+        self.span = self._span()
+        self.room = (len(self.path), self.span[1] - self.span[0])
 
     def _inside(self, atom: Atom) -> list[Atom]:
         if atom.name == b"ilst":
@@ -103,28 +105,39 @@ class MP4(Container):
         if not handlers or read_at(self.file, handlers[0].content + 8, 4) != b"mdir":
             raise Malformed("it is an MP4 file whose tag is not of iTunes's kind")
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
-        """Replace the tag and the free space beside it; where they have to grow, all that lies behind moves."""
-        start, stop = self._room()
-        if items is None:
-            return [Patch(start, stop, _free(stop - start))]
-        data = self._wrapped(_atom(b"ilst", b"".join(item.raw for item in items)), stop - start)
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
+        """Replace the tag and the free space beside it; where their length changes, all that lies behind moves."""
+        (start, stop), parents = self.span, self.path[:3]
+        if items is not None:
+            ilst = _atom(b"ilst", b"".join(item.raw for item in items))
+            data = self._wrapped(ilst, (*room[1:], stop - start))
+        elif room and self._is_alone_below(room[0]):
+            if room[0] < 3:
+                start, stop = self.path[room[0]].start, self.path[room[0]].stop
+            parents, data = self.path[: room[0]], _free(sum(room[1:]))
+        else:
+            data = _free(stop - start)
         shift = len(data) - (stop - start)
-        parents = self.path[:-1] if len(self.path) == 4 else self.path
         patches = [Patch(start, stop, data)]
         if shift:
             patches += [patch for atom in parents for patch in self._resized(atom, shift)]
             patches += self._moved(self.top, stop, shift)
         return patches
 
-    def _room(self) -> tuple[int, int]:
+    def _is_alone_below(self, depth: int) -> bool:
+        """Whether the tag has brought all there is from a depth of the path on: what comes with it can go with it."""
+        inside = [atom.name for parent in self.path[depth:-1] for atom in self._inside(parent)]
+        return 0 < depth < len(self.path) == 4 and set(inside) <= {b"meta", b"hdlr", b"ilst", b"free"}
+
+    def _span(self) -> tuple[int, int]:
         """Where the tag lies or has to go, the free space around it included."""
         last = self.path[-1]
         if len(self.path) == 2:
             return last.content, last.content  # some files end this atom with a terminator
         if len(self.path) < 4:
-            end = self._inside(last)[-1]  # free space at the end of meta is all that an earlier tag left
-            return (end.start, end.stop) if end.name == b"free" else (last.stop, last.stop)
+            inside = self._inside(last)  # free space at the end of meta is all that an earlier tag left
+            free = bool(inside) and inside[-1].name == b"free"
+            return (inside[-1].start, inside[-1].stop) if free else (last.stop, last.stop)
         start, stop = last.start, last.stop
         for atom in self.siblings:
             if atom.name == b"free" and atom.start == stop:
@@ -134,12 +147,10 @@ class MP4(Container):
                 start = atom.start
         return start, stop
 
-    def _wrapped(self, ilst: bytes, room: int) -> bytes:
-        """The tag with its padding, inside whatever the file lacks around it."""
-        spare = room - len(ilst)
-        if spare == 0:
-            return ilst
-        data = ilst + _free(spare if spare >= 8 else PADDING_BYTES)
+    def _wrapped(self, ilst: bytes, sizes: Room) -> bytes:
+        """The tag padded to the first of some sizes that it can have, inside whatever the file lacks around it."""
+        spare = next((size - len(ilst) for size in sizes if size == len(ilst) or size >= len(ilst) + 8), PADDING_BYTES)
+        data = ilst + _free(spare)
         if len(self.path) < 3:
             data = _atom(b"meta", b"\0" * 4 + _atom(b"hdlr", HANDLER) + data)
         return _atom(b"udta", data) if len(self.path) < 2 else data
@@ -262,4 +273,4 @@ def _text(text: str) -> bytes:
 
 
 def _free(size: int) -> bytes:
-    return _atom(b"free", bytes(size - 8))
+    return _atom(b"free", bytes(size - 8)) if size >= 8 else b""

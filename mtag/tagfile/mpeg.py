@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from mtag.atomic import Patch
 from mtag.tagfile import id3
-from mtag.tagfile.items import Items, id3v1_of, read_at, size_of
+from mtag.tagfile.items import Items, Room, id3v1_of, read_at, size_of
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
 BLOCK_BYTES = 1 << 12  # read at a time
@@ -40,9 +40,9 @@ class FrontID3(id3.ID3Container):
         """Begin with what the ID3v1 tag says."""
         return id3.from_v1(self.v1, self.dialect) if self.v1 else ()
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put a tag before the stream, in the place of the one that is there."""
-        return [Patch(0, self.room, self.render(items))]
+        return [Patch(0, self.size, self.render(items, room))]
 
 
 def is_stream(file: BinaryIO, start: int) -> bool:

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from mtag.atomic import Patch
 from mtag.tagfile import vorbis
-from mtag.tagfile.items import PADDING_BYTES, Container, Foreign, Items, Malformed, read_at, size_of
+from mtag.tagfile.items import PADDING_BYTES, Container, Foreign, Items, Malformed, Room, read_at, size_of
 
 HEAD = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule position, serial, number, checksum, n segments
 CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page
@@ -84,6 +84,7 @@ class Ogg(Container):
         data = b"".join(page.data for page in self.pages)
         size = sum(self.lacing[: self.n_segments])
         self.packet, self.behind = data[:size], data[size:]
+        self.room = (size,)
         if not self.packet.startswith(self.codec.prefix):
             raise Malformed(f"it is {self.name} whose second packet holds no comments")
         comments = vorbis.parse(self.packet[self.codec.prefix_bytes :])
@@ -91,16 +92,17 @@ class Ogg(Container):
             raise Malformed("its block of Vorbis comments has no end")
         self.vendor, self.items, self.rest = comments.vendor, comments.items, comments.rest
 
-    def rewrite(self, items: Items | None) -> list[Patch]:
+    def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put new pages in the place of the old ones, and renumber those behind if there are more or fewer."""
-        packet = self._packet(items or ())
+        packet = self._packet(items or (), (*room, *self.room))
         pages = self._refill(packet) if len(packet) == len(self.packet) else self._paginate(packet)
         patches = [Patch(self.pages[0].start, self.pages[0].stop, b"".join(page.render() for page in pages))]
         patches += [Patch(page.start, page.stop, b"") for page in self.pages[1:]]
         shift = len(pages) - len(self.pages)
         return patches + (_renumber(self.file, self.pages[-1], shift) if shift else [])
 
-    def _packet(self, items: Items) -> bytes:
+    def _packet(self, items: Items, sizes: Room) -> bytes:
+        """Spell the comments' packet, padded to the first of some sizes that it fits into, where padding is allowed."""
         prefix = self.packet[: self.codec.prefix_bytes]
         comments = vorbis.render(self.vendor, items)
         if not self.codec.padded or self.rest.strip(b"\0") != self.codec.end:
@@ -109,8 +111,7 @@ class Ogg(Container):
                 prefix = prefix[:1] + size.to_bytes(3, "big")
             return prefix + comments + self.rest
         packet = prefix + comments + self.codec.end
-        spare = len(self.packet) - len(packet)
-        return packet + bytes(spare if spare >= 0 else PADDING_BYTES)
+        return packet + bytes(next((size - len(packet) for size in sizes if size >= len(packet)), PADDING_BYTES))
 
     def _refill(self, packet: bytes) -> list[Page]:
         """Keep the pages and change what they bear."""

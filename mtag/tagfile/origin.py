@@ -23,6 +23,7 @@ from mtag.tagfile.items import (
     Item,
     Items,
     Malformed,
+    Room,
     in_order,
     items_of,
     shown_in,
@@ -49,7 +50,7 @@ class Origin:
         names = {before.key_of(field): field.value for field in before.fields}
         items = [[index, names[item.key], item.place, item.raw.decode("latin-1")] for index, item in before.items]
         after = {field.value: self.after[field] for field in Field if field in self.after}
-        data = {"s": before.spelling, "t": int(before.tagged), "a": after, "i": items}
+        data = {"s": before.spelling, "t": int(before.tagged), "r": before.room, "a": after, "i": items}
         packed = zlib.compress(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(), 9)
         return f"{self.stamp} {base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
 
@@ -61,7 +62,8 @@ class Origin:
             unpacked = zlib.decompressobj().decompress(base64.urlsafe_b64decode(packed + "==="), MAX_BYTES)
             data = json.loads(unpacked)
             after = {Field(name): str(fingerprint) for name, fingerprint in data["a"].items()}
-            before = Snapshot(data["s"], bool(data["t"]), (), frozenset(after))
+            room = tuple(n for n in map(int, data.get("r", ())) if 0 <= n <= MAX_BYTES)
+            before = Snapshot(data["s"], bool(data["t"]), (), frozenset(after), room)
             items = tuple(
                 (int(index), Item(before.key_of(Field(name)), raw.encode("latin-1"), str(place)))
                 for index, name, place, raw in data["i"]
@@ -90,6 +92,12 @@ def stripped(container: Container) -> Items | None:
         return None
     rest = _stripped(container, items)
     return None if rest == () != items else rest
+
+
+def first_room(container: Container) -> Room:
+    """What the tag took up before mtag wrote to it."""
+    origin = _origin_in(container.dialect, container.items or ())
+    return origin.before.room if origin else container.room
 
 
 def _stripped(container: Container, items: Items) -> Items | None:
@@ -132,7 +140,8 @@ def _with_origin(container: Container, base: Items | None, items: Items, stamp: 
         [*changed, Field.COMMENT],
     ):  # the comments' own state is seldom needed: mtag's line is known
         after = {field: _fingerprint(dialect, items, field) for field in fields}
-        text = Origin(stamp, take(container, base, fields), after).to_text()
+        before = replace(take(container, base, fields), room=first_room(container))
+        text = Origin(stamp, before, after).to_text()
         new = in_order([*items, *dialect.spell(Field.PROVENANCE, (text,), Style(), None)])
         if _stripped(container, new) == base:
             return new

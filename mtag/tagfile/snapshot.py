@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtag.field import Field
 from mtag.tagfile.dialects import dialect_of, translated
 from mtag.tagfile.fields import SEPARATOR
-from mtag.tagfile.items import KEYS, Container, Dialect, Item, Items, in_order
+from mtag.tagfile.items import KEYS, Container, Dialect, Item, Items, Room, in_order
 
 FIRST_FIELDS = frozenset({Field.GENRE, Field.COMMENT})  # all that version 0.1.0 knew
 
@@ -23,12 +23,14 @@ class Snapshot:
     tagged: bool  # whether the file had a tag at all
     items: tuple[tuple[int, Item], ...]  # index among all items of the tag, and the item
     fields: frozenset[Field] = frozenset(Field)  # those it tells of; the absence of their items is told too
+    room: Room = field(default=(), compare=False)  # what the tag took up with its padding
 
     def to_json(self) -> str:
         """JSON text without line breaks."""
         items = [[at, item.key, base64.b64encode(item.raw).decode(), item.place] for at, item in self.items]
         fields = sorted(field.value for field in self.fields)
-        return json.dumps({"spelling": self.spelling, "tagged": self.tagged, "items": items, "fields": fields})
+        tag = {"spelling": self.spelling, "tagged": self.tagged, "room": self.room}
+        return json.dumps({**tag, "items": items, "fields": fields})
 
     @classmethod
     def from_json(cls, text: str) -> Snapshot:
@@ -36,7 +38,7 @@ class Snapshot:
         data = json.loads(text)
         items = tuple((index, Item(key, base64.b64decode(raw), place)) for index, key, raw, place in data["items"])
         fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
-        return cls(data["spelling"], data["tagged"], items, fields)
+        return cls(data["spelling"], data["tagged"], items, fields, tuple(data.get("room", ())))
 
     def items_of(self, field: Field) -> Items:
         """The items of one field."""
@@ -54,7 +56,7 @@ def take(container: Container, items: Items | None, fields: Collection[Field] = 
     keys = {dialect.keys[field] for field in fields}
     source = container.fresh() if items is None else items
     kept = tuple((index, item) for index, item in enumerate(source) if item.key in keys)
-    return Snapshot(dialect.spelling, items is not None, kept, frozenset(fields))
+    return Snapshot(dialect.spelling, items is not None, kept, frozenset(fields), container.room)
 
 
 def put_back(container: Container, items: Items, before: Snapshot, fields: Collection[Field]) -> Items | None:
