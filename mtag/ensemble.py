@@ -311,7 +311,7 @@ def load_ensemble(
     bundle
         Default: the one that `load_bundle` finds.
     fast
-        Models 1 and 2 only, about half the work.
+        Models 1 and 2 only: a third of the work on a CPU.
     device
         "auto" (CUDA, CoreML, DirectML, CPU: the first that works), or one of them by name.
     precision
