@@ -132,6 +132,14 @@ def fit(
     return Trained(run.average.eval().cpu().float(), batches.normalisation, _record(run, recipe, seed, start))
 
 
+def is_fitted(recipe: Recipe, checkpoint: Path) -> bool:
+    """Whether a member has been fitted to its end; another process may be at it."""
+    if not checkpoint.is_file():
+        return False
+    step: int = torch.load(checkpoint, map_location="cpu", weights_only=True)["step"]
+    return step >= recipe.n_steps
+
+
 def _record(run: _Run, recipe: Recipe, seed: int, start: Trained | None) -> dict[str, Any]:
     """What the manifest tells of a member's training."""
     return {

@@ -21,7 +21,7 @@ from mtag.training.cache import Windows, load_windows
 from mtag.training.card import write_card
 from mtag.training.combine import Combined, assign_folds, fit_combiner
 from mtag.training.export import export_combiner, export_member
-from mtag.training.fit import Heldout, Progress, Trained, fit, keep_freed_memory, on_device, predict_rows
+from mtag.training.fit import Heldout, Progress, Trained, fit, is_fitted, keep_freed_memory, on_device, predict_rows
 from mtag.training.manifest import add_metrics, write_manifest
 from mtag.training.pool import Pool, load_pool
 from mtag.training.quantize import quantize_bundle, training_windows
@@ -109,7 +109,7 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
 
     for member in options.members:
         fit_member(member)
-    if not all(_checkpoint(work, member).exists() for member in MEMBERS):
+    if not all(is_fitted(_recipe(member, options), _checkpoint(work, member)) for member in MEMBERS):
         return False
     trained = {member: fit_member(member) for member in MEMBERS}
     _bundle(trained, source.pool("heldout", split.validation), heldout, split, out, options, device, reports)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mtag.corpus import read_corpus, split_corpus
 from mtag.ensemble import COMBINATIONS, MEMBERS, load_bundle
 from mtag.errors import CorpusError
 from mtag.training import combine, quantize
+from mtag.training.recipes import RECIPES
 from mtag.training.run import Reports, TrainOptions, train
 
 N_CLIPS = 20
@@ -40,6 +42,22 @@ def reports():
         return None
 
     return Reports(told, told, told, told, told)
+
+
+def test_a_member_that_another_run_is_fitting_is_left_to_it(clips, tmp_path, reports):
+    def interrupt(progress):
+        if progress.member == "model1":
+            raise KeyboardInterrupt
+
+    recipe = RECIPES["model1"]
+    effort = 2 * recipe.batch_size / recipe.cycles[0].n_windows
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, tmp_path, TrainOptions(effort=effort, device="cpu"), replace(reports, fitting=interrupt))
+    state = (tmp_path / "work" / "model1.pt").read_bytes()
+    others = TrainOptions(members=("model2", "model3"), effort=effort, device="cpu", resume=True)
+    assert not train(clips, tmp_path, others, reports)
+    assert (tmp_path / "work" / "model1.pt").read_bytes() == state
+    assert not (tmp_path / "manifest.json").exists()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
