@@ -14,13 +14,13 @@ from mtag.errors import DecoderError
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = ("scan", "predict")  # those that hear music, and call `start_decoders`
+HEARING = ("scan", "predict")  # those that hear music, and call `start_decoders`
 FIRST = "mtag.decoder"  # where a context's `meta` keeps the process that was started first
 
 
 def start_first(arguments: Sequence[str]) -> Process | None:
     """Start one decoder, if the arguments begin as those of a command that hears; options may come to nothing yet."""
-    if arguments[:1] and arguments[0] in COMMANDS and "--help" not in arguments:
+    if arguments[:1] and arguments[0] in HEARING and "--help" not in arguments:
         with suppress(OSError):  # a command with nothing to hear needs none; any other will hear of it again
             return Process(WORKER)
     return None

@@ -134,13 +134,14 @@ def _with_origin(container: Container, base: Items | None, items: Items, stamp: 
         raise Malformed("it has a field named MTAG that mtag did not write")
     stamp = stamp if stamp.split(" ")[0] == UNNAMED else f"{UNNAMED} {stamp}".rstrip()
     start = container.fresh() if base is None else base
+    room = first_room(container)
     changed = [field for field in VALUED if items_of(dialect, items, field) != items_of(dialect, start, field)]
     for fields in (
         changed,
         [*changed, Field.COMMENT],
     ):  # the comments' own state is seldom needed: mtag's line is known
         after = {field: _fingerprint(dialect, items, field) for field in fields}
-        before = replace(take(container, base, fields), room=first_room(container))
+        before = replace(take(container, base, fields), room=room)
         text = Origin(stamp, before, after).to_text()
         new = in_order([*items, *dialect.spell(Field.PROVENANCE, (text,), Style(), None)])
         if _stripped(container, new) == base:
