@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from mtag.bench import PAPER_CLIPS, PAPER_SECONDS
-from mtag.constants import HOP_LENGTH, N_FFT, POWER_FLOOR, WINDOW_SAMPLES
+from mtag.constants import WINDOW_SAMPLES
 from mtag.ensemble import COMBINATIONS, FAST, FULL, Bundle, load_bundle, load_ensemble
-from mtag.features import log_mel, mel_filters
+from mtag.features import log_mel
+from mtag.training.spectrogram import LogMel
 from mtag.training.start import load_combiner, load_members
 
 ROUNDS = 3  # of each measurement; the best is told
@@ -36,26 +37,17 @@ class Listener(nn.Module):
         self.networks = nn.ModuleDict({name: members[name].network for name in self.names})
         self.normalisations = {name: members[name].normalisation for name in self.names}
         self.combiner = load_combiner(bundle, combination)
-        self.register_buffer("hann", torch.hann_window(N_FFT, dtype=torch.float64))
-        self.register_buffer("filters", torch.from_numpy(mel_filters()))
+        self.log_mel = LogMel()
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Score windows; the logits of the members and the combiner become scores in float32."""
-        log_mels = self.log_mels(waveforms)
+        log_mels = self.log_mel(waveforms)
         scores = []
         for name in self.names:
             inputs = self.normalisations[name].apply(waveforms if name == "model3" else log_mels)
             scores.append(self.networks[name](inputs).float().sigmoid())
         taggram: Tensor = self.combiner(torch.cat(scores, 1)).float().sigmoid()
         return taggram
-
-    def log_mels(self, waveforms: Tensor) -> Tensor:
-        """As `mtag.features.log_mel`: (n, 128, 592) float32, dB."""
-        spectrum = torch.stft(
-            waveforms.double(), N_FFT, HOP_LENGTH, window=self.hann, pad_mode="constant", return_complex=True
-        )
-        mels = self.filters @ torch.view_as_real(spectrum).square().sum(-1).float()
-        return 10 * mels.clamp(min=POWER_FLOOR).log10()
 
 
 def main() -> None:

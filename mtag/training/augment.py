@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from mtag.constants import SAMPLE_RATE, WINDOW_SAMPLES
 
-Float32 = NDArray[np.float32]
-
 SPEED = (0.92, 1.09)  # factor on the tempo; the pitch goes with it
+GRAIN_SAMPLES = 1_200  # lengths are multiples of this, so that their Fourier transforms are fast ones
 MIX_SHARE = 0.5  # part of the windows that get a second one mixed in ...
 MIX_DB = (-12.0, 0.0)  # ... at this level relative to the first
 TILT_SHARE = 0.5
@@ -21,57 +21,66 @@ NOISE_DB = (-50.0, -30.0)  # white noise relative to the window
 GAIN_DB = (-9.0, 3.0)
 
 
-def augment(window: Float32, other: Float32, rng: np.random.Generator) -> Float32:
+def augment(window: Tensor, other: Tensor, rng: np.random.Generator) -> Tensor:
     """Change speed, place in time, tone, level and company of a window.
 
     Parameters
     ----------
     window, other
-        (465600,) float32 in [-1, 1], 16 kHz mono; `other` may be mixed in.
+        (465600,) float32 in [-1, 1], 16 kHz mono, on any device; `other` may be mixed in.
     rng
         Decides everything.
 
     Returns
     -------
-    (465600,) float32 in [-1, 1].
+    (465600,) float32 in [-1, 1], on the same device.
     """
     mixed = _moved(window, rng)
     if rng.random() < MIX_SHARE:
         mixed = mixed + _moved(other, rng) * _relative(mixed, other, rng.uniform(*MIX_DB))
     mixed = _coloured(mixed, rng)
     if rng.random() < NOISE_SHARE:
-        noise = rng.standard_normal(WINDOW_SAMPLES).astype(np.float32)
+        noise = _noise(window.device, rng)
         mixed = mixed + noise * _relative(mixed, noise, rng.uniform(*NOISE_DB))
-    mixed = mixed * np.float32(10 ** (rng.uniform(*GAIN_DB) / 20))
-    scaled: Float32 = (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
-    return scaled
+    mixed = mixed * _factor(rng.uniform(*GAIN_DB))
+    return mixed / mixed.abs().max().clamp(min=1)
 
 
-def _moved(window: Float32, rng: np.random.Generator) -> Float32:
-    """Another speed and a circular shift; a window that gets shorter begins anew at its end."""
-    import soxr
+def _moved(window: Tensor, rng: np.random.Generator) -> Tensor:
+    """Another speed and a circular shift; a window that gets shorter begins anew at its end.
 
-    played = soxr.resample(window, SAMPLE_RATE * rng.uniform(*SPEED), SAMPLE_RATE, quality="MQ")
-    return np.resize(np.roll(played, int(rng.integers(len(played)))), WINDOW_SAMPLES)
+    A spectrum of fewer or more bins, transformed back, is the same sound in fewer or more samples.
+    """
+    n = round(WINDOW_SAMPLES / rng.uniform(*SPEED) / GRAIN_SAMPLES) * GRAIN_SAMPLES
+    played = torch.fft.irfft(torch.fft.rfft(window), n) * (n / WINDOW_SAMPLES)
+    moved = played.roll(int(rng.integers(n)))
+    return torch.cat([moved, moved])[:WINDOW_SAMPLES]
 
 
-def _coloured(window: Float32, rng: np.random.Generator) -> Float32:
+def _coloured(window: Tensor, rng: np.random.Generator) -> Tensor:
     """A tilted spectrum, and sometimes no treble."""
-    from scipy import fft
-
-    octaves = np.log2(np.maximum(fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLE_RATE), 20.0) / 1_000)
-    gain_db = np.zeros_like(octaves)
+    hz = torch.fft.rfftfreq(WINDOW_SAMPLES, 1 / SAMPLE_RATE, device=window.device)
+    octaves = (hz.clamp(min=20) / 1_000).log2()
+    gain_db = torch.zeros_like(octaves)
     if rng.random() < TILT_SHARE:
-        gain_db += np.clip(rng.uniform(-TILT_DB, TILT_DB) * octaves, -9, 9)
+        gain_db += (rng.uniform(-TILT_DB, TILT_DB) * octaves).clamp(-9, 9)
     if rng.random() < BAND_SHARE:
-        gain_db -= 48 * np.maximum(0, octaves - np.log2(rng.uniform(*BAND_HZ) / 1_000))
-    if not gain_db.any():
-        return window
-    gain = (10 ** (gain_db / 20)).astype(np.float32)
-    return fft.irfft(fft.rfft(window) * gain, WINDOW_SAMPLES).astype(np.float32)
+        gain_db -= 48 * (octaves - np.log2(rng.uniform(*BAND_HZ) / 1_000)).clamp(min=0)
+    gain = torch.pow(10, gain_db / 20)
+    coloured: Tensor = torch.fft.irfft(torch.fft.rfft(window) * gain, WINDOW_SAMPLES)
+    return coloured
 
 
-def _relative(window: Float32, other: Float32, level_db: float) -> np.float32:
+def _noise(device: torch.device, rng: np.random.Generator) -> Tensor:
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    return torch.randn(WINDOW_SAMPLES, generator=generator, device=device)
+
+
+def _relative(window: Tensor, other: Tensor, level_db: float) -> Tensor:
     """The factor that brings another window to a level relative to a first one's."""
-    power, other_power = (float(np.mean(np.square(w))) for w in (window, other))
-    return np.float32(np.sqrt(power / max(other_power, 1e-10)) * 10 ** (level_db / 20))
+    power, other_power = window.square().mean(), other.square().mean()
+    return torch.sqrt(power / other_power.clamp(min=1e-10)) * _factor(level_db)
+
+
+def _factor(level_db: float) -> float:
+    return float(10 ** (level_db / 20))

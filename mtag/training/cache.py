@@ -1,4 +1,4 @@
-"""A corpus decoded once: waveforms and mel power spectrograms in memory-mapped arrays."""
+"""A corpus decoded once: waveforms and log-mel spectrograms in memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.audio.decode import read_blocks
+from mtag.audio.decoders import Decoders
 from mtag.audio.windows import slice_windows
 from mtag.constants import N_FRAMES, N_MELS, WINDOW_SAMPLES
+from mtag.cores import all_cores
 from mtag.corpus import Corpus
 from mtag.features import log_mel
 
@@ -24,7 +25,7 @@ class Windows:
     """The decoded windows of a corpus, in its row order."""
 
     waveforms: NDArray[np.int16]  # (n, 465600), FULL_SCALE is 1.0
-    log_mels: NDArray[np.float16]  # (n, 128, 592), dB
+    log_mels: NDArray[np.float16]  # (n, 592, 128), dB; frame by frame, so that frames can be put together anew
 
 
 def load_windows(corpus: Corpus, folder: Path, report: Callable[[int, int], None]) -> Windows:
@@ -35,7 +36,7 @@ def load_windows(corpus: Corpus, folder: Path, report: Callable[[int, int], None
     corpus
         Its files each hold one window; a longer file gives its first one.
     folder
-        Where `waveforms.npy` and `log_mels.npy` go; about 1.1 MB a window.
+        Where `waveforms.npy` and `frames.npy` go; about 1.1 MB a window.
     report
         Called with the number of windows done and of all.
     """
@@ -48,21 +49,21 @@ def load_windows(corpus: Corpus, folder: Path, report: Callable[[int, int], None
         # Written last: a cache without its index is decoded again.
         index.write_text("\n".join(names), encoding="utf-8")
     report(n, n)
-    return Windows(np.load(folder / "waveforms.npy", mmap_mode="r"), np.load(folder / "log_mels.npy", mmap_mode="r"))
+    return Windows(np.load(folder / "waveforms.npy", mmap_mode="r"), np.load(folder / "frames.npy", mmap_mode="r"))
 
 
 def _decode(corpus: Corpus, folder: Path, report: Callable[[int, int], None]) -> None:
     n = len(corpus.files)
     waveforms = np.lib.format.open_memmap(folder / "waveforms.npy", "w+", np.int16, (n, WINDOW_SAMPLES))
-    log_mels = np.lib.format.open_memmap(folder / "log_mels.npy", "w+", np.float16, (n, N_MELS, N_FRAMES))
+    log_mels = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.float16, (n, N_FRAMES, N_MELS))
 
     def decode(row: int) -> int:
-        window = next(slice_windows(read_blocks(corpus.files[row])))
+        window, *_ = slice_windows(decoders.read_blocks(corpus.files[row]))
         waveforms[row] = np.rint(np.clip(window, -1, 1) * FULL_SCALE)
-        log_mels[row] = log_mel(window[None])[0]
+        log_mels[row] = log_mel(window[None])[0].T
         return row
 
-    with ThreadPoolExecutor() as pool:
+    with Decoders() as decoders, ThreadPoolExecutor(all_cores()) as pool:
         for done, _ in enumerate(pool.map(decode, range(n)), start=1):
             report(done, n)
     waveforms.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import math
 import os
@@ -21,18 +20,20 @@ from torch import Tensor, nn
 from mtag.corpus import Corpus, Indices
 from mtag.errors import CorpusError
 from mtag.metrics import correlation, roc_auc, top_decile
-from mtag.training.batches import LogMelBatches, Normalisation, WaveformBatches, draw, labels_of, plain_inputs
+from mtag.training.batches import Batches, LogMelBatches, Normalisation, WaveformBatches, draw, plain_inputs
 from mtag.training.cache import Windows
 from mtag.training.networks import Model1, Model2, Model3, initialise, tie_head
 from mtag.training.pool import Pool
 from mtag.training.recipes import Recipe
+from mtag.training.step import Learner, autocast, own_stream
 
 NETWORKS: dict[str, type[nn.Module]] = {"model1": Model1, "model2": Model2, "model3": Model3}
 CHECKPOINT_SECONDS = 120.0
 N_VALIDATIONS = 10  # over a whole run
 EVALUATION_BATCH = 8  # windows
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
-SMOOTHING = 0.98  # of the loss that is shown
+SMOOTHING = 0.98  # of the loss that is shown ...
+LOOK_STEPS = 20  # ... and steps between looks at it: each makes a GPU wait
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ class Trained:
 class _Run:
     """What a checkpoint holds."""
 
-    network: nn.Module
-    average: nn.Module  # the same network with exponentially averaged weights
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -106,30 +105,36 @@ def fit(
     CorpusError
         The checkpoint was made with another recipe or seed.
     """
-    batches = _batches(recipe, pool, start)
-    run = _begin(recipe, seed, device, start)
-    _resume(run, checkpoint, recipe, seed)
-    loss = math.nan
-    started, saved = time.monotonic(), time.monotonic()
-    first_step, seconds_before = run.step, run.seconds
-    while run.step < recipe.n_steps:
-        value = _step(run, recipe, pool, batches, seed, device)
-        loss = value if math.isnan(loss) else SMOOTHING * loss + (1 - SMOOTHING) * value
-        run.step += 1
-        run.seconds = seconds_before + time.monotonic() - started
-        if run.step % max(1, recipe.n_steps // N_VALIDATIONS) == 0 or run.step == recipe.n_steps:
-            run.history.append(_validate(run, recipe, batches.normalisation, heldout, device) | {"loss": loss})
-        if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == recipe.n_steps:
-            _save(run, checkpoint, recipe, seed)
-            saved = time.monotonic()
-        done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
-        pace = (time.monotonic() - started) / done
-        try:
-            report(_progress(run, recipe, loss, pace))
-        except BaseException:
-            _save(run, checkpoint, recipe, seed)
-            raise
-    return Trained(run.average.eval().cpu().float(), batches.normalisation, _record(run, recipe, seed, start))
+    with own_stream(device):
+        batches = _batches(recipe, pool, start, device)
+        run = _begin(recipe, seed, device, start)
+        _resume(run, checkpoint, recipe, seed)
+        loss, shown = torch.tensor(math.nan, device=device), math.nan
+        started, saved = time.monotonic(), time.monotonic()
+        first_step, seconds_before = run.step, run.seconds
+        while run.step < recipe.n_steps:
+            value = _step(run, recipe, pool, batches, seed)
+            loss = torch.where(loss.isnan(), value, SMOOTHING * loss + (1 - SMOOTHING) * value)
+            run.step += 1
+            if math.isnan(shown) or run.step % LOOK_STEPS == 0 or run.step == recipe.n_steps:
+                shown = loss.item()
+            run.seconds = seconds_before + time.monotonic() - started
+            if run.step % max(1, recipe.n_steps // N_VALIDATIONS) == 0 or run.step == recipe.n_steps:
+                run.history.append(
+                    _validate(run, recipe, batches.normalisation, heldout, device) | {"loss": loss.item()}
+                )
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == recipe.n_steps:
+                _save(run, checkpoint, recipe, seed)
+                saved = time.monotonic()
+            done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
+            pace = (time.monotonic() - started) / done
+            try:
+                report(_progress(run, recipe, shown, pace))
+            except BaseException:
+                _save(run, checkpoint, recipe, seed)
+                raise
+        network = run.learner.average.eval().cpu().float()
+    return Trained(network, batches.normalisation, _record(run, recipe, seed, start))
 
 
 def is_fitted(recipe: Recipe, checkpoint: Path) -> bool:
@@ -151,9 +156,9 @@ def _record(run: _Run, recipe: Recipe, seed: int, start: Trained | None) -> dict
     }
 
 
-def _batches(recipe: Recipe, pool: Pool, start: Trained | None) -> LogMelBatches | WaveformBatches:
+def _batches(recipe: Recipe, pool: Pool, start: Trained | None, device: torch.device) -> Batches:
     kind = WaveformBatches if recipe.name == "model3" else LogMelBatches
-    return kind(pool, start.normalisation) if start else kind.of(pool)
+    return kind(pool, start.normalisation, device) if start else kind.of(pool, device)
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -185,8 +190,7 @@ def _begin(recipe: Recipe, seed: int, device: torch.device, start: Trained | Non
         initialise(network, recipe.output_bias)
     network = on_device(network, device)
     groups = _parameter_groups(network, recipe)
-    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-    return _Run(network, copy.deepcopy(network), optimizer)
+    return _Run(Learner(network, groups, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm))
 
 
 def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -198,46 +202,19 @@ def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]
     return [{"params": others, "share": 1.0}, {"params": [head], "share": 1 / n_moments}]
 
 
-def _step(
-    run: _Run,
-    recipe: Recipe,
-    pool: Pool,
-    batches: LogMelBatches | WaveformBatches,
-    seed: int,
-    device: torch.device,
-) -> float:
+def _step(run: _Run, recipe: Recipe, pool: Pool, batches: Batches, seed: int) -> Tensor:
+    """Learn from the batch of the run's present step; its loss, on the device."""
     # Dropout, too, is then a function of seed and step, as the batch is.
     torch.manual_seed(seed * 1_000_003 + run.step)
     chosen = draw(pool, recipe.batch_size, seed, run.step)
     n_pieces = recipe.pieces(run.step)
-    inputs = batches.training(chosen, n_pieces).to(device)
-    for group in run.optimizer.param_groups:
-        group["lr"] = recipe.learning_rate(run.step) * group["share"]
-    run.network.train()
-    with _autocast(device):
-        logits = run.network(inputs)
-    labels = labels_of(pool, chosen, n_pieces).to(device)
-    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
-    run.optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(run.network.parameters(), recipe.clip_norm)
-    run.optimizer.step()
-    _average(run, recipe.average)
-    return loss.item()
-
-
-@torch.no_grad()
-def _average(run: _Run, decay: float) -> None:
-    """Move the averaged weights and norms towards the present ones; early on they follow closely."""
-    share = 1 - min(decay, (1 + run.step) / (10 + run.step))
-    for average, present in zip(run.average.state_dict().values(), run.network.state_dict().values(), strict=True):
-        if average.is_floating_point():
-            average.lerp_(present, share)
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    # bfloat16 pays on every CPU with AVX-512 or AMX and on every GPU; the loss stays in float32.
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    run.learner.network.train()
+    return run.learner.step(
+        batches.training(chosen, n_pieces),
+        batches.labels(chosen, n_pieces),
+        rate=recipe.learning_rate(run.step),
+        decay=min(recipe.average, (1 + run.step) / (10 + run.step)),  # early on the average follows closely
+    )
 
 
 @dataclass(frozen=True)
@@ -254,7 +231,7 @@ def predict_rows(
 ) -> NDArray[np.float32]:
     """Scores of whole, unaugmented windows: (len(heldout.rows), 50) float32 in [0, 1]."""
     network.eval()
-    with torch.inference_mode(), _autocast(device):
+    with torch.inference_mode(), autocast(device):
         parts = [
             network(plain_inputs(member, heldout.windows, rows, normalisation).to(device)).float()
             for rows in _chunks(heldout.rows)
@@ -270,7 +247,7 @@ def _chunks(rows: Indices) -> Iterator[Indices]:
 def _validate(
     run: _Run, recipe: Recipe, normalisation: Normalisation, heldout: Heldout, device: torch.device
 ) -> dict[str, float]:
-    scores = predict_rows(recipe.name, run.average, normalisation, heldout, device)
+    scores = predict_rows(recipe.name, run.learner.average, normalisation, heldout, device)
     labels = heldout.corpus.labels[heldout.rows]
     truth = top_decile(labels) if heldout.corpus.soft else labels > 0
     return {
@@ -291,13 +268,10 @@ def _save(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
     state = {
         "recipe": _plain(recipe),
         "seed": seed,
-        "network": run.network.state_dict(),
-        "average": run.average.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
         "step": run.step,
         "seconds": run.seconds,
         "history": run.history,
-    }
+    } | run.learner.state_dict()
     torch.save(state, path.with_suffix(".part"))
     os.replace(path.with_suffix(".part"), path)
 
@@ -308,7 +282,5 @@ def _resume(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
     state = torch.load(path, map_location="cpu", weights_only=True)
     if state["recipe"] != _plain(recipe) or state["seed"] != seed:
         raise CorpusError(f"{path} was made with another recipe or seed: remove it, or train into another folder")
-    run.network.load_state_dict(state["network"])
-    run.average.load_state_dict(state["average"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    run.learner.load_state_dict(state)
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]

@@ -9,7 +9,6 @@ window's own label.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,12 +16,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mtag.constants import HOP_LENGTH, N_FRAMES, N_MELS, N_TAGS, WINDOW_SAMPLES
 from mtag.corpus import Corpus, Indices
-from mtag.features import log_mel
 from mtag.training.augment import augment
 from mtag.training.cache import FULL_SCALE, Windows
+from mtag.training.spectrogram import LogMel
 from mtag.training.teachers import Musicnn
 
 PIECE_SAMPLES = Musicnn.piece_samples
@@ -39,7 +39,7 @@ class Pool:
     """Training windows in all their versions, and a score for every piece."""
 
     waveforms: NDArray[np.int16]  # (n, 465600), `FULL_SCALE` is 1.0
-    log_mels: NDArray[np.float16]  # (n, 128, 592), dB
+    log_mels: NDArray[np.float16]  # (n, 592, 128), dB
     scores: NDArray[np.float16]  # (n, N_PIECES, 50)
     n_windows: int  # windows of the corpus; rows i, i + n_windows, ... are versions of the same one
 
@@ -53,6 +53,7 @@ def load_pool(
     teacher: Musicnn | None,
     n_versions: int,
     seed: int,
+    device: torch.device,
     report: Callable[[int, int], None],
 ) -> Pool:
     """Make the pool of a corpus's training side in `folder`, or go on with what lies there.
@@ -64,11 +65,13 @@ def load_pool(
     folder
         Where the arrays go; 1.1 MB a window and version.
     teacher
-        Hears every version, on whatever device it is; None leaves only the windows as they are, with their own labels.
+        Hears every version, on `device`; None leaves only the windows as they are, with their own labels.
     n_versions
         Versions of each window, the unchanged one among them.
     seed
         Decides the augmentation of each version.
+    device
+        Where the versions are made.
     report
         Called with the number of rows done and of all.
     """
@@ -76,15 +79,19 @@ def load_pool(
     n_rows = len(train) * (n_versions if teacher else 1)
     pool = Pool(
         _mapped(folder / "waveforms.npy", (n_rows, WINDOW_SAMPLES), np.int16),
-        _mapped(folder / "log_mels.npy", (n_rows, N_MELS, N_FRAMES), np.float16),
+        _mapped(folder / "log_mels.npy", (n_rows, N_FRAMES, N_MELS), np.float16),
         _mapped(folder / "scores.npy", (n_rows, N_PIECES, N_TAGS), np.float16),
         len(train),
     )
+    log_mel = LogMel().to(device)
     progress = folder / "rows.txt"
     done = int(progress.read_text()) if progress.is_file() else 0
     while done < n_rows:
         rows = np.arange(done, min(done + CHUNK, n_rows))
-        _fill(pool, rows, corpus, windows, train, teacher, seed)
+        samples = torch.stack([_version(row, windows, train, seed, device) for row in rows.tolist()])
+        pool.waveforms[rows] = (samples.clamp(-1, 1) * FULL_SCALE).round().short().cpu().numpy()
+        pool.log_mels[rows] = log_mel(samples).transpose(1, 2).half().cpu().numpy()
+        pool.scores[rows] = _labels(samples, teacher) if teacher else corpus.labels[train[rows], None]
         done = int(rows[-1]) + 1
         progress.write_text(str(done))  # last: rows that are not counted are made again
         report(done, n_rows)
@@ -100,37 +107,20 @@ def _mapped(path: Path, shape: tuple[int, ...], kind: type[Number]) -> NDArray[N
     return np.lib.format.open_memmap(path, "w+", kind, shape)
 
 
-def _fill(
-    pool: Pool,
-    rows: Indices,
-    corpus: Corpus,
-    windows: Windows,
-    train: Indices,
-    teacher: Musicnn | None,
-    seed: int,
-) -> None:
-    def version(row: int) -> NDArray[np.float32]:
-        samples = _version(row, windows, train, seed)
-        pool.waveforms[row] = np.rint(np.clip(samples, -1, 1) * FULL_SCALE)
-        pool.log_mels[row] = log_mel(samples[None])[0]
-        return samples
-
-    with ThreadPoolExecutor() as threads:
-        samples = np.stack(list(threads.map(version, rows.tolist())))
-    pool.scores[rows] = _labels(samples, teacher) if teacher else corpus.labels[train[rows], None]
-
-
-def _version(row: int, windows: Windows, train: Indices, seed: int) -> NDArray[np.float32]:
+def _version(row: int, windows: Windows, train: Indices, seed: int, device: torch.device) -> Tensor:
     version, i = divmod(row, len(train))
     rng = np.random.default_rng([seed, version, i])
-    window, other = (windows.waveforms[train[k]] / np.float32(FULL_SCALE) for k in (i, rng.integers(len(train))))
-    return augment(window, other, rng) if version else window
+
+    def load(k: int) -> Tensor:
+        return torch.from_numpy(windows.waveforms[train[k]].astype(np.int16)).to(device).float() / FULL_SCALE
+
+    return augment(load(i), load(int(rng.integers(len(train)))), rng) if version else load(i)
 
 
-def _labels(samples: NDArray[np.float32], teacher: Musicnn) -> NDArray[np.float32]:
+def _labels(samples: Tensor, teacher: Musicnn) -> NDArray[np.float32]:
     """The teacher's score of each piece: (n, 465600) to (n, N_PIECES, 50)."""
-    pieces = torch.from_numpy(samples[:, : N_PIECES * PIECE_SAMPLES]).reshape(-1, PIECE_SAMPLES)
+    pieces = samples[:, : N_PIECES * PIECE_SAMPLES].reshape(-1, PIECE_SAMPLES)
     with torch.inference_mode():
-        scores = teacher(pieces.to(teacher.spec.window.device))
+        scores = teacher(pieces)
     labels: NDArray[np.float32] = scores.cpu().numpy().reshape(len(samples), N_PIECES, N_TAGS)
     return labels

@@ -76,16 +76,16 @@ class Recipe:
         return tuple(backwards)[::-1]
 
 
-N_VERSIONS = 6  # of each training window that the teacher hears, the unchanged one among them
+N_VERSIONS = 12  # of each training window that the teacher hears, the unchanged one among them
 
 GOING_ON = 0.5  # share of the peak rates for networks that begin as an earlier bundle's
 
-# Rates are measured ones. Lengths are what the networks of the bundle have seen in all their cycles.
+# Rates are measured ones; lengths are what a data-centre GPU gets through in two minutes a member at most.
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("model1", (Cycle(243_000, 1e-3),), batch_size=16),
-        Recipe("model2", (Cycle(92_000, 1e-3),), batch_size=8),
-        Recipe("model3", (Cycle(166_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
+        Recipe("model1", (Cycle(1_280_000, 1e-3),), batch_size=32),
+        Recipe("model2", (Cycle(400_000, 1e-3),), batch_size=16),
+        Recipe("model3", (Cycle(320_000, 1e-3),), batch_size=16, tied=False, crop_pieces=3, full_share=0.05),
     )
 }

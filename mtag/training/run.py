@@ -86,11 +86,12 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     if not options.resume and any(_checkpoint(work, member).exists() for member in options.members):
         raise CorpusError(f"{work} holds checkpoints of an earlier run: add --resume to go on, or choose another --out")
     device = _device(options.device)
+    torch.backends.cudnn.benchmark = True  # inputs have few shapes: the best algorithm for each is worth its search
     corpus = read_corpus(folder)
     split = split_corpus(corpus, options.seed)
     windows = load_windows(corpus, work / "cache", reports.windows)
     teacher = _teacher(options.teacher, device)
-    source = _Source(corpus, windows, teacher, work, options.seed, reports.labelling)
+    source = _Source(corpus, windows, teacher, work, options.seed, device, reports.labelling)
     pool = source.pool("pool", split.train)
     heldout = Heldout(corpus, windows, split.validation)
     starts = load_members(load_bundle(options.start)) if options.start else {}
@@ -149,6 +150,7 @@ class _Source:
     teacher: Musicnn | None
     work: Path
     seed: int
+    device: torch.device
     report: Callable[[int, int], None]
 
     def pool(self, name: str, rows: Indices) -> Pool:
@@ -161,6 +163,7 @@ class _Source:
             teacher=self.teacher,
             n_versions=N_VERSIONS,
             seed=self.seed,
+            device=self.device,
             report=self.report,
         )
 

@@ -26,12 +26,12 @@ def windows(tmp_path_factory):
     rng = np.random.default_rng(0)
     t = np.arange(WINDOW_SAMPLES, dtype=np.float32) / 16_000
     waveforms = np.lib.format.open_memmap(folder / "waveforms.npy", "w+", np.int16, (N_WINDOWS, WINDOW_SAMPLES))
-    log_mels = np.lib.format.open_memmap(folder / "log_mels.npy", "w+", np.float16, (N_WINDOWS, N_MELS, N_FRAMES))
+    log_mels = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.float16, (N_WINDOWS, N_FRAMES, N_MELS))
     for row in range(N_WINDOWS):
         noise = rng.standard_normal(WINDOW_SAMPLES, dtype=np.float32)
         samples = 0.3 * np.sin(2 * np.pi * (200 + 100 * row) * t) + 0.03 * noise
         waveforms[row] = np.rint(samples * FULL_SCALE)
-        log_mels[row] = log_mel(samples[None].astype(np.float32))[0]
+        log_mels[row] = log_mel(samples[None].astype(np.float32))[0].T
     return Windows(waveforms, log_mels)
 
 

@@ -9,7 +9,6 @@ from mtag.training.batches import (
     Normalisation,
     WaveformBatches,
     draw,
-    labels_of,
     plain_inputs,
 )
 from mtag.training.cache import FULL_SCALE
@@ -47,7 +46,7 @@ def test_splices_are_runs_of_consecutive_pieces_from_one_to_three_rows(pool):
 
 def test_a_label_is_the_mean_over_the_pieces_that_are_heard(pool):
     rows, pieces = [0, 1, 2, 3, 4, 5, 6, 7, 8], [8, 7, 6, 5, 4, 3, 2, 1, 0]
-    whole, three = (labels_of(pool, spliced(rows, pieces), n) for n in (N_PIECES, 3))
+    whole, three = (LogMelBatches(pool, AS_IT_IS).labels(spliced(rows, pieces), n) for n in (N_PIECES, 3))
     np.testing.assert_allclose(
         whole[0], np.mean([pool.scores[r, p] for r, p in zip(rows, pieces, strict=True)], 0), atol=1e-3
     )

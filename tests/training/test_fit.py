@@ -63,6 +63,25 @@ def test_an_interrupted_run_ends_as_if_it_had_never_stopped(pool, heldout, tmp_p
         np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=1e-6)
 
 
+def test_a_run_on_a_cpu_goes_on_from_what_a_gpu_has_left(pool, heldout, tmp_path):
+    recipe = short("model1", 4)
+
+    def interrupt(progress):
+        if progress.step == 2:
+            raise StoppedError
+
+    whole = run(recipe, pool, heldout, tmp_path / "whole.pt")
+    with pytest.raises(StoppedError):
+        run(recipe, pool, heldout, tmp_path / "broken.pt", interrupt)
+    state = torch.load(tmp_path / "broken.pt", weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        group |= {"lr": torch.tensor(group["lr"]), "capturable": True}
+    torch.save(state, tmp_path / "broken.pt")
+    resumed = run(recipe, pool, heldout, tmp_path / "broken.pt")
+    for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=1e-6)
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(pool, heldout, tmp_path):
     run(short("model1", 1), pool, heldout, tmp_path / "m.pt")
     with pytest.raises(CorpusError, match="another recipe or seed"):

@@ -25,7 +25,17 @@ class Loudness(Musicnn):
 
 
 def load(corpus, windows, folder, teacher, report=lambda done, n: None, n_versions=2):
-    return load_pool(corpus, windows, TRAIN, folder, teacher=teacher, n_versions=n_versions, seed=0, report=report)
+    return load_pool(
+        corpus,
+        windows,
+        TRAIN,
+        folder,
+        teacher=teacher,
+        n_versions=n_versions,
+        seed=0,
+        device=torch.device("cpu"),
+        report=report,
+    )
 
 
 def test_every_piece_of_every_version_has_the_teachers_score(corpus, windows, tmp_path):
@@ -58,6 +68,14 @@ def test_an_interrupted_pool_goes_on_where_it_was(corpus, windows, tmp_path, mon
     whole = load(corpus, windows, tmp_path / "whole", Loudness())
     for name in ("waveforms", "log_mels", "scores"):
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
+
+
+def test_a_pool_that_is_there_is_taken_as_it_is(corpus, windows, tmp_path):
+    first = load(corpus, windows, tmp_path, Loudness())
+    steps = []
+    again = load(corpus, windows, tmp_path, Loudness(), lambda done, n: steps.append(done))
+    assert steps == []
+    np.testing.assert_array_equal(again.scores, first.scores)
 
 
 def test_a_pool_of_another_size_is_made_anew(corpus, windows, tmp_path):
