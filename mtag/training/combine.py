@@ -25,9 +25,10 @@ Float32 = NDArray[np.float32]
 
 N_FOLDS = 5
 BATCH_SIZE = 64
-# Where the straight lines meet that stand for the logit's curve, by the number of members: the second layer has room
-# for five lines a score with two of them, for three with three.
-KNOTS = {2: (0.0, 0.02, 0.07, 0.2, 0.5, 1.0), 3: (0.0, 0.05, 0.3, 1.0)}
+# Where the straight lines meet that stand for the logit's curve. The second layer has room for nine bends a tag; Model
+# 3, which weighs least, needs but one.
+FINE = (0.0, 0.02, 0.07, 0.2, 0.5, 1.0)
+KNOTS = {2: (FINE, FINE), 3: (FINE, FINE, (0.0, 0.05, 1.0))}
 LEAST_SCORE, GREATEST_SCORE = 0.003, 0.9  # what the lines make of scores of 0 and 1
 SHRINKAGE = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # pull of all tags' common regression on each tag's own
 SCALE = 4.0  # the first two layers are so much larger and the last smaller, or its steps would be too coarse
@@ -103,19 +104,33 @@ def assign_folds(tracks: list[str], seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(len(names))[track_of_row] % N_FOLDS
 
 
-def bent(scores: Tensor, n_members: int) -> Tensor:
-    """The logit of scores as the combiner's straight lines have it, in the scores' shape."""
-    knots, heights, bends = _lines(n_members)
-    values: Tensor = heights[0] + (torch.relu(scores[..., None] - knots[:-1]) * bends).sum(-1)
-    return values
+def bent(scores: Tensor) -> Tensor:
+    """The logit of scores, (n, members, 50), as the combiner's straight lines have it, in the same shape."""
+    return torch.stack([curve(s) for s, curve in zip(scores.unbind(1), _curves(scores.shape[1]), strict=True)], 1)
 
 
-def _lines(n_members: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Knots, the logits there, and by how much the slope changes at each."""
-    knots = torch.tensor(KNOTS[n_members])
-    heights = torch.logit(knots.clamp(LEAST_SCORE, GREATEST_SCORE))
-    bends = torch.diff(torch.diff(heights) / torch.diff(knots), prepend=torch.zeros(1))
-    return knots, heights, bends
+@dataclass(frozen=True)
+class _Curve:
+    """Straight lines, one behind another."""
+
+    height: Tensor  # where the first begins, at a score of nought
+    knots: Tensor  # scores at which each begins
+    bends: Tensor  # by how much the slope changes there
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        values: Tensor = self.height + (torch.relu(scores[..., None] - self.knots) * self.bends).sum(-1)
+        return values
+
+
+def _curves(n_members: int) -> list[_Curve]:
+    """What stands for the logit of each member's scores."""
+    curves = []
+    for member in KNOTS[n_members]:
+        knots = torch.tensor(member)
+        heights = torch.logit(knots.clamp(LEAST_SCORE, GREATEST_SCORE))
+        bends = torch.diff(torch.diff(heights) / torch.diff(knots), prepend=torch.zeros(1))
+        curves.append(_Curve(heights[0], knots[:-1], bends))
+    return curves
 
 
 def _choose_shrinkage(inputs: Tensor, labels: Tensor, outside: list[Tensor]) -> float:
@@ -145,32 +160,40 @@ class Regression:
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits (n, 50) from the members' scores side by side, (n, 50 * n_members)."""
         n_members = len(self.weights)
-        logits = bent(inputs.reshape(len(inputs), n_members, -1), n_members)
+        logits = bent(inputs.reshape(len(inputs), n_members, -1))
         return self.bias + torch.einsum("mt,nmt->nt", self.weights, logits)
 
     def network(self) -> Combiner:
         """A combiner that answers with this regression.
 
-        The first layer hands the scores on; the second bends them at the knots; the third adds the bends up. Units
-        that are not needed keep random inputs and no outputs, free to learn.
+        The first layer hands the scores on. In the second, one unit a tag adds up the members' first lines, and others
+        begin where the lines bend; the third adds up what a tag's units say. Units that are not needed keep random
+        inputs and no outputs, free to learn.
         """
         n_members, n_tags = self.weights.shape
-        knots, heights, bends = _lines(n_members)
         network = Combiner(n_members)
         first, second, third = (layer for layer in network.layers if isinstance(layer, nn.Linear))
+        curves = _curves(n_members)
+        slopes = torch.stack([curve.bends[0] for curve in curves])[:, None] * self.weights
+        least = slopes.clamp(max=0).sum(0)  # a sum of first lines is never below that, and a unit never below nought
         with torch.no_grad():
             third.weight.zero_()
-            third.bias.copy_(self.bias + heights[0] * self.weights.sum(0))
+            third.bias.copy_(self.bias + sum(c.height * w for c, w in zip(curves, self.weights, strict=True)) + least)
+            first.weight[: n_members * n_tags] = SCALE * torch.eye(n_members * n_tags)
+            first.bias[: n_members * n_tags] = 0
+            second.weight[: n_tags + n_tags * sum(len(curve.bends) - 1 for curve in curves)] = 0
+            for tag in range(n_tags):
+                second.weight[tag, tag : n_members * n_tags : n_tags] = SCALE * slopes[:, tag]
+                second.bias[tag] = -(SCALE**2) * least[tag]
+                third.weight[tag, tag] = 1 / SCALE**2
+            unit = n_tags
             for i in range(n_members * n_tags):
-                first.weight[i] = 0
-                first.weight[i, i] = SCALE
-                first.bias[i] = 0
-                units = slice(i * len(bends), (i + 1) * len(bends))
-                second.weight[units] = 0
-                second.weight[units, i] = SCALE
-                second.bias[units] = -(SCALE**2) * knots[:-1]
                 member, tag = divmod(i, n_tags)
-                third.weight[tag, units] = self.weights[member, tag] * bends / SCALE**2
+                for knot, bend in zip(curves[member].knots[1:], curves[member].bends[1:], strict=True):
+                    second.weight[unit, i] = SCALE
+                    second.bias[unit] = -(SCALE**2) * knot
+                    third.weight[tag, unit] = self.weights[member, tag] * bend / SCALE**2
+                    unit += 1
         return network
 
 

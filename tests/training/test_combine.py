@@ -31,7 +31,7 @@ def test_a_combiner_is_better_than_its_members_on_windows_it_never_saw(monkeypat
 @pytest.mark.parametrize("n_members", [2, 3])
 def test_a_combiner_begins_as_the_regression_it_is_built_from(n_members):
     torch.manual_seed(0)
-    regression = Regression(torch.rand(n_members, 50), torch.randn(50))
+    regression = Regression(torch.rand(n_members, 50) - 0.2, torch.randn(50))
     scores = torch.rand(200, 50 * n_members) ** 3
     with torch.inference_mode():
         logits = regression.network()(scores)
@@ -39,9 +39,9 @@ def test_a_combiner_begins_as_the_regression_it_is_built_from(n_members):
 
 
 @pytest.mark.parametrize("n_members", [2, 3])
-def test_the_lines_follow_the_logit_where_labels_lie(n_members):
-    scores = torch.linspace(0.01, 0.8, 100)
-    assert (bent(scores, n_members) - torch.logit(scores)).abs().max().item() < 1.1
+def test_the_lines_of_models_1_and_2_follow_the_logit_where_labels_lie(n_members):
+    scores = torch.linspace(0.01, 0.8, 100)[:, None, None].expand(-1, n_members, 50)
+    assert (bent(scores) - torch.logit(scores))[:, :2].abs().max().item() < 0.6
 
 
 def test_a_tag_that_one_member_hears_better_trusts_it_more():
