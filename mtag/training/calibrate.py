@@ -17,8 +17,11 @@ from mtag.training.rounding import best_steps, round_together
 SAMPLES = 300  # positions of each window at which a layer is looked at
 LEAST = 0.05  # of a layer's median channel: the smallest range that a channel is given
 CLIPPED = np.geomspace(0.1, 1.0, 24)  # shares of the largest value that are tried as the end of a range
+FAINT = 1e-2  # of the mean power: windows in which a channel says less count as if it said so much
 LEVELS = 255
-HEADROOM = 1.7  # for windows that are louder than those looked at
+# For windows that are louder than those looked at. Model 3 hears samples and not decibels, so that quiet music comes to
+# a hundredth of loud music in it: there fine steps are worth more than room.
+HEADROOM = {"model1": 1.7, "model2": 1.7, "model3": 1.2}
 
 
 def calibrate(chain: Chain, inputs: NDArray[np.float32]) -> tuple[Chain, Scales]:
@@ -26,7 +29,8 @@ def calibrate(chain: Chain, inputs: NDArray[np.float32]) -> tuple[Chain, Scales]
 
     All channels of a layer share one scale of 256 steps, which the loudest would otherwise use up. The next layer's
     weights take the opposite factors, so the scores stay as they are; ReLU and maximum take positive factors unharmed.
-    A channel's range ends where the mean square error of clipping and rounding is least.
+    A channel's range ends where the mean square error of clipping and rounding is least, each window's in proportion to
+    its own power: quiet music is to be heard as well as loud.
 
     Returns
     -------
@@ -39,7 +43,7 @@ def calibrate(chain: Chain, inputs: NDArray[np.float32]) -> tuple[Chain, Scales]
     heard = np.concatenate(seen.pop(-1))
     layers: list[Layer] = list(chain.layers)
     for place, values in seen.items():
-        ranges = _best_ranges(np.concatenate(values, axis=1))
+        ranges = HEADROOM[chain.name] * _best_ranges(np.stack(values))
         ranges = np.maximum(ranges, LEAST * np.median(ranges))
         following = min(i for i in chain.convolutions if i > place)
         layer, then = layers[place], layers[following]
@@ -91,13 +95,16 @@ def _sample(values: Tensor, generator: torch.Generator) -> Float64:
 
 
 def _best_ranges(values: Float64) -> Float64:
-    """Where the range of each channel, (c, n), is to end: (c,)."""
-    largest = np.maximum(values.max(axis=1), 1e-12)
+    """Where the range of each channel, (windows, c, n), is to end: (c,)."""
+    largest = np.maximum(values.max(axis=(0, 2)), 1e-12)
+    powers = np.mean(values**2, axis=2)
+    powers = np.maximum(powers, FAINT * powers.mean(axis=0)) + 1e-24
     errors = []
     for share in CLIPPED:
         step = (largest * share / LEVELS)[:, None]
-        errors.append(np.mean((np.clip(np.rint(values / step), 0, LEVELS) * step - values) ** 2, axis=1))
-    ranges: Float64 = HEADROOM * largest * CLIPPED[np.argmin(errors, axis=0)]
+        squares = (np.clip(np.rint(values / step), 0, LEVELS) * step - values) ** 2
+        errors.append(np.mean(squares.mean(axis=2) / powers, axis=0))
+    ranges: Float64 = largest * CLIPPED[np.argmin(errors, axis=0)]
     return ranges
 
 
