@@ -214,6 +214,25 @@ def test_another_device_than_a_cpu_gets_float32(twinned, monkeypatch):
     assert choose_precision(twinned, "auto", "cpu") == "int8"
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_what_onnxruntime_says_of_missing_libraries_does_not_reach_standard_output(twinned, monkeypatch, capsys):
+    import onnxruntime
+
+    searches = []
+
+    def preload():
+        searches.append(True)
+        print("Failed to load libcudnn.so.9")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    assert load_ensemble(twinned, device="cpu").device == "cpu"
+    assert not searches
+    assert load_ensemble(twinned).device == "cpu"
+    assert searches
+    assert capsys.readouterr().out == ""
+
+
 def test_scores_of_the_two_precisions_are_kept_apart(twinned):
     assert twinned.fingerprint(FULL, "int8") != twinned.fingerprint(FULL, "fp32")
     assert twinned.fingerprint(FULL, "fp32") == twinned.fingerprint(FULL)
