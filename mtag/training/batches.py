@@ -26,7 +26,7 @@ N_RUNS_SHARES = (0.5, 0.3, 0.2)  # of windows made of one, two and three tracks
 MAX_RUNS = len(N_RUNS_SHARES)
 MASK_BANDS = 8  # mel bands at most that a frequency mask hides; every second window has one
 BLOCK_SAMPLES = math.gcd(PIECE_SAMPLES, WINDOW_SAMPLES)  # a piece and a window are whole numbers of blocks: 0.3 s
-NEAR_SHARE = 0.7  # of a GPU's free memory that a pool may fill
+ROOM = 20 << 30  # bytes of a GPU that a pool leaves free: 16 GB were in use for Model 3's batches of whole windows
 CPU = torch.device("cpu")
 
 
@@ -161,7 +161,7 @@ class WaveformBatches(Batches):
 
 def _near(values: Tensor, device: torch.device) -> Tensor:
     """Values on the device where they leave room for the networks there; else where they are, mapped from disk."""
-    if device.type == "cuda" and values.nbytes > NEAR_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type == "cuda" and values.nbytes + ROOM > torch.cuda.mem_get_info(device)[0]:
         return values
     return values.to(device)
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from mtag.constants import N_FRAMES, WINDOW_SAMPLES
+from mtag.training import batches as batching
 from mtag.training.batches import (
     Draw,
     LogMelBatches,
@@ -85,3 +86,9 @@ def test_normalised_windows_have_zero_mean_and_unit_deviation(pool, windows):
     assert log_mels.std().item() == pytest.approx(1, abs=1e-3)
     waveforms = plain_inputs("model3", windows, rows, WaveformBatches.of(pool).normalisation)
     assert waveforms.std().item() == pytest.approx(1, abs=1e-2)
+
+
+def test_a_pool_that_leaves_a_gpu_no_room_stays_where_it_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (batching.ROOM, 2 * batching.ROOM))
+    values = torch.zeros(3)
+    assert batching._near(values, torch.device("cuda")) is values
