@@ -32,6 +32,20 @@ class StoppedError(Exception):
     pass
 
 
+def run_until(step, recipe, pool, heldout, checkpoint):
+    def interrupt(progress):
+        if progress.step == step:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run(recipe, pool, heldout, checkpoint, interrupt)
+
+
+def assert_same(ours, theirs):
+    for mine, yours in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
+        np.testing.assert_allclose(mine.detach(), yours.detach(), atol=1e-6)
+
+
 def test_a_network_learns_what_its_labels_say(pool, heldout, tmp_path):
     losses = []
     run(short("model1", 30), pool, heldout, tmp_path / "m.pt", lambda p: losses.append(p.loss))
@@ -48,38 +62,24 @@ def test_the_other_members_train_and_are_validated(name, pool, heldout, tmp_path
 
 def test_an_interrupted_run_ends_as_if_it_had_never_stopped(pool, heldout, tmp_path):
     recipe = short("model1", 6)
-
-    def interrupt(progress):
-        if progress.step == 3:
-            raise StoppedError
-
     whole = run(recipe, pool, heldout, tmp_path / "whole.pt")
-    with pytest.raises(StoppedError):
-        run(recipe, pool, heldout, tmp_path / "broken.pt", interrupt)
+    run_until(3, recipe, pool, heldout, tmp_path / "broken.pt")
     steps = []
     resumed = run(recipe, pool, heldout, tmp_path / "broken.pt", lambda p: steps.append(p.step))
     assert steps == [4, 5, 6]
-    for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
-        np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=1e-6)
+    assert_same(resumed, whole)
 
 
 def test_a_run_on_a_cpu_goes_on_from_what_a_gpu_has_left(pool, heldout, tmp_path):
     recipe = short("model1", 4)
-
-    def interrupt(progress):
-        if progress.step == 2:
-            raise StoppedError
-
     whole = run(recipe, pool, heldout, tmp_path / "whole.pt")
-    with pytest.raises(StoppedError):
-        run(recipe, pool, heldout, tmp_path / "broken.pt", interrupt)
+    run_until(2, recipe, pool, heldout, tmp_path / "broken.pt")
     state = torch.load(tmp_path / "broken.pt", weights_only=True)
     for group in state["optimizer"]["param_groups"]:
         group |= {"lr": torch.tensor(group["lr"]), "capturable": True}
     torch.save(state, tmp_path / "broken.pt")
     resumed = run(recipe, pool, heldout, tmp_path / "broken.pt")
-    for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
-        np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=1e-6)
+    assert_same(resumed, whole)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(pool, heldout, tmp_path):
@@ -128,6 +128,5 @@ def test_a_member_goes_on_from_an_earlier_one(pool, heldout, tmp_path):
     earlier = run(short("model1", 6), pool, heldout, tmp_path / "earlier.pt")
     still = replace(short("model1", 1), cycles=(Cycle(4, 0.0),), average=0.0)
     later = run(still, pool, heldout, tmp_path / "later.pt", start=earlier)
-    for ours, theirs in zip(later.network.parameters(), earlier.network.parameters(), strict=True):
-        np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=1e-6)
+    assert_same(later, earlier)
     assert later.normalisation == earlier.normalisation
