@@ -43,13 +43,13 @@ def load_windows(corpus: Corpus, folder: Path, report: Callable[[int, int], None
     folder.mkdir(parents=True, exist_ok=True)
     n = len(corpus.files)
     names = [str(file) for file in corpus.files]
-    index = folder / "files.txt"
-    if not (index.is_file() and index.read_text(encoding="utf-8").split("\n") == names):
+    index, frames = folder / "files.txt", folder / "frames.npy"
+    if not (frames.is_file() and index.is_file() and index.read_text(encoding="utf-8").split("\n") == names):
         _decode(corpus, folder, report)
         # Written last: a cache without its index is decoded again.
         index.write_text("\n".join(names), encoding="utf-8")
     report(n, n)
-    return Windows(np.load(folder / "waveforms.npy", mmap_mode="r"), np.load(folder / "frames.npy", mmap_mode="r"))
+    return Windows(np.load(folder / "waveforms.npy", mmap_mode="r"), np.load(frames, mmap_mode="r"))
 
 
 def _decode(corpus: Corpus, folder: Path, report: Callable[[int, int], None]) -> None:

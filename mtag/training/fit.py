@@ -33,7 +33,7 @@ N_VALIDATIONS = 10  # over a whole run
 EVALUATION_BATCH = 8  # windows
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 SMOOTHING = 0.98  # of the loss that is shown ...
-LOOK_STEPS = 20  # ... and steps between looks at it: each makes a GPU wait
+LOOK_STEPS = 20  # ... and steps between looks at it
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,27 @@ class _Run:
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+
+
+class _Loss:
+    """A loss smoothed where it arises; looked at now and then, as each look makes a GPU wait."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.shown = math.nan  # as of the last look
+        self._value = torch.tensor(math.nan, device=device)
+        self._n = 0
+
+    def add(self, value: Tensor) -> None:
+        """Take in the loss of one step."""
+        self._value = torch.where(self._value.isnan(), value, SMOOTHING * self._value + (1 - SMOOTHING) * value)
+        if self._n % LOOK_STEPS == 0:
+            self.look()
+        self._n += 1
+
+    def look(self) -> float:
+        """The smoothed loss."""
+        self.shown = self._value.item()
+        return self.shown
 
 
 def fit(
@@ -109,27 +130,23 @@ def fit(
         batches = _batches(recipe, pool, start, device)
         run = _begin(recipe, seed, device, start)
         _resume(run, checkpoint, recipe, seed)
-        loss, shown = torch.tensor(math.nan, device=device), math.nan
+        loss = _Loss(device)
         started, saved = time.monotonic(), time.monotonic()
         first_step, seconds_before = run.step, run.seconds
         while run.step < recipe.n_steps:
-            value = _step(run, recipe, pool, batches, seed)
-            loss = torch.where(loss.isnan(), value, SMOOTHING * loss + (1 - SMOOTHING) * value)
+            loss.add(_step(run, recipe, pool, batches, seed))
             run.step += 1
-            if math.isnan(shown) or run.step % LOOK_STEPS == 0 or run.step == recipe.n_steps:
-                shown = loss.item()
             run.seconds = seconds_before + time.monotonic() - started
-            if run.step % max(1, recipe.n_steps // N_VALIDATIONS) == 0 or run.step == recipe.n_steps:
-                run.history.append(
-                    _validate(run, recipe, batches.normalisation, heldout, device) | {"loss": loss.item()}
-                )
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == recipe.n_steps:
+            is_last = run.step == recipe.n_steps
+            if is_last or run.step % max(1, recipe.n_steps // N_VALIDATIONS) == 0:
+                measured = _validate(run, recipe, batches.normalisation, heldout, device)
+                run.history.append(measured | {"loss": loss.look()})
+            if is_last or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 _save(run, checkpoint, recipe, seed)
                 saved = time.monotonic()
             done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
-            pace = (time.monotonic() - started) / done
             try:
-                report(_progress(run, recipe, shown, pace))
+                report(_progress(run, recipe, loss.shown, pace=(time.monotonic() - started) / done))
             except BaseException:
                 _save(run, checkpoint, recipe, seed)
                 raise

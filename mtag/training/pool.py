@@ -108,6 +108,7 @@ def _mapped(path: Path, shape: tuple[int, ...], kind: type[Number]) -> NDArray[N
 
 
 def _version(row: int, windows: Windows, train: Indices, seed: int, device: torch.device) -> Tensor:
+    """One row's waveform, (465600,) float32 on the device: a window as it is, or made different."""
     version, i = divmod(row, len(train))
     rng = np.random.default_rng([seed, version, i])
 

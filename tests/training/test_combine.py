@@ -39,9 +39,11 @@ def test_a_combiner_begins_as_the_regression_it_is_built_from(n_members):
 
 
 @pytest.mark.parametrize("n_members", [2, 3])
-def test_the_lines_of_models_1_and_2_follow_the_logit_where_labels_lie(n_members):
+def test_the_lines_follow_the_logit_where_labels_lie(n_members):
     scores = torch.linspace(0.01, 0.8, 100)[:, None, None].expand(-1, n_members, 50)
-    assert (bent(scores) - torch.logit(scores))[:, :2].abs().max().item() < 0.6
+    errors = (bent(scores) - torch.logit(scores)).abs().amax(dim=(0, 2))
+    assert errors.max().item() < 1.1
+    assert errors[:2].max().item() < 0.3  # Models 1 and 2 have five lines
 
 
 def test_a_tag_that_one_member_hears_better_trusts_it_more():

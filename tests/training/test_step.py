@@ -29,11 +29,6 @@ def learned(device, warm_up, monkeypatch):
         return losses, torch.cat([value.detach().flatten().cpu() for value in values])
 
 
-def test_a_network_comes_nearer_to_its_labels(monkeypatch):
-    losses, _ = learned(torch.device("cpu"), 0, monkeypatch)
-    assert losses[-1] < losses[0]
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
 def test_a_recorded_step_does_what_a_plain_one_does(monkeypatch):
     plain, recorded = (learned(torch.device("cuda"), warm_up, monkeypatch) for warm_up in (10**9, 2))
