@@ -19,28 +19,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from mtag import inplace
+from mtag.copying import FULL, Patch, copy_patched
 from mtag.errors import FailureKind, FileError
 
-CHUNK_BYTES = 1 << 20  # read and written at a time; longer stretches are left to the system to copy
 NAME_BYTES = 255  # the longest name that file systems take
-FICLONE = 0x40049409  # Linux: share all blocks of another file
 LITTER = re.compile(r"\..*\.mtag-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
 BUMP_NS = 2_000_000_000  # enough for file systems that count in steps of two seconds
 LITTER_SECONDS = 24 * 3600.0  # where locks do not work, a copy this old belongs to nobody
 
-FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-class Patch(NamedTuple):
-    """Bytes that take the place of others."""
-
-    start: int  # offset in the old file
-    stop: int  # offset of the first byte behind those replaced; equal to start for an insertion
-    data: bytes  # of any length
 
 
 class Mtime(str, Enum):
@@ -137,7 +127,7 @@ def rewrite(
             in_place = before.st_nlink > 1 and hardlinks is HardLinks.INPLACE
             times = before.st_atime_ns, _mtime_ns(before, mtime)
             with _copy_beside(path, real) as copy:
-                _fill(source, copy.file, patches, before.st_size)
+                copy_patched(source, copy.file, patches, before.st_size)
                 if not in_place:
                     _dress(real, copy.path, before, times)
                 _sync(copy.file)
@@ -233,66 +223,6 @@ def _new_copy(path: Path, real: Path) -> _Copy:
         if os.fstat(file.fileno()).st_nlink:
             return _Copy(copy, file)
         file.close()  # taken for litter by another process in the moment before it was locked
-
-
-def _fill(source: BinaryIO, target: BinaryIO, patches: Sequence[Patch], size: int) -> None:
-    """Write the old content with the patches applied."""
-    if all(len(patch.data) == patch.stop - patch.start for patch in patches) and _clone(source, target):
-        for patch in patches:
-            target.seek(patch.start)
-            target.write(patch.data)
-    else:
-        done = 0
-        for patch in [*patches, Patch(size, size, b"")]:
-            _copy_stretch(source, target, done, patch.start)
-            target.write(patch.data)
-            done = patch.stop
-    target.flush()
-
-
-def _clone(source: BinaryIO, target: BinaryIO) -> bool:
-    """Let the copy share the original's blocks, where the file system can."""
-    if sys.platform != "linux":
-        return False
-    import fcntl
-
-    try:
-        fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
-    except OSError:
-        return False
-    return True
-
-
-def _copy_stretch(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> None:
-    """Append the original's bytes from start to stop; the system copies long stretches by itself if it can."""
-    if stop - start > CHUNK_BYTES:
-        start += _copy_by_system(source, target, start, stop)
-    source.seek(start)
-    while start < stop:
-        block = source.read(min(CHUNK_BYTES, stop - start))
-        if not block:
-            raise OSError(errno.EIO, "the file became shorter while it was read")
-        target.write(block)
-        start += len(block)
-
-
-def _copy_by_system(source: BinaryIO, target: BinaryIO, start: int, stop: int) -> int:
-    """Copy on the server or inside the file system, where that is possible; gives the number of bytes copied."""
-    if sys.platform != "linux":
-        return 0
-    target.flush()
-    at, done = target.tell(), 0
-    try:
-        while start + done < stop:
-            n = os.copy_file_range(source.fileno(), target.fileno(), stop - start - done, start + done, at + done)
-            if n == 0:
-                break
-            done += n
-    except OSError as error:
-        if error.errno in FULL:
-            raise
-    target.seek(at + done)
-    return done
 
 
 def _dress(real: Path, copy: Path, stat: os.stat_result, times: tuple[int, int]) -> None:

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtag import atomic
-from mtag.atomic import HardLinkedError, HardLinks, Mtime, Patch, is_litter, litter_name, remove_litter, rewrite
+from mtag import atomic, copying
+from mtag.atomic import HardLinkedError, HardLinks, Mtime, is_litter, litter_name, remove_litter, rewrite
+from mtag.copying import Patch
 from mtag.errors import FailureKind, FileError
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
@@ -66,7 +67,7 @@ def test_patches_are_applied_and_all_else_is_copied(
     for patch in sorted(patches, reverse=True):
         expected[patch.start : patch.stop] = patch.data
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(atomic, "CHUNK_BYTES", chunk)
+        patching.setattr(copying, "CHUNK_BYTES", chunk)
         patching.setattr("os.fsync", lambda descriptor: None)
         rewrite(path, lambda source: patches, accept)
     assert path.read_bytes() == bytes(expected)
@@ -76,7 +77,7 @@ def test_patches_are_applied_and_all_else_is_copied(
 def test_a_long_file_is_copied_by_the_system_or_by_hand_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = random.Random(0).randbytes(3 * atomic.CHUNK_BYTES + 5)
+    content = random.Random(0).randbytes(3 * copying.CHUNK_BYTES + 5)
     patches = [Patch(5, 9, b"longer than it was"), Patch(len(content) - 3, len(content), b"")]
     path = tmp_path / "long"
     for function in ("copy_file_range", None):
@@ -430,8 +431,8 @@ def test_where_blocks_can_be_shared_only_the_patches_are_written(file: Path, mon
         target.write(source.read())
         return True
 
-    monkeypatch.setattr(atomic, "_clone", clone)
-    monkeypatch.setattr(atomic, "_copy_stretch", lambda *arguments: pytest.fail("copied once more"))
+    monkeypatch.setattr(copying, "_clone", clone)
+    monkeypatch.setattr(copying, "_copy_stretch", lambda *arguments: pytest.fail("copied once more"))
     rewrite(file, lambda source: [Patch(0, 3, b"OLD"), Patch(4, 4, b""), Patch(9, 11, b"NT")], accept)
     assert file.read_bytes() == b"OLD conteNT"
 

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
 from mtag.tagfile.items import (

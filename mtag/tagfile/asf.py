@@ -6,7 +6,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
 from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of

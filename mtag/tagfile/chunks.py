@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.tagfile import id3
 from mtag.tagfile.fields import Fields
 from mtag.tagfile.items import Items, Malformed, Room, read_at, size_of

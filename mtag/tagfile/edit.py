@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.errors import FailureKind, FileError
 from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed, read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO, NamedTuple
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.tagfile import vorbis
 from mtag.tagfile.items import PADDING_BYTES, Container, Items, Malformed, Room, read_at
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, NamedTuple
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.errors import FailureKind
 from mtag.field import Field
 from mtag.tagfile.fields import VALUED, Fields, Style, is_ours

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style, genre_names
 from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.tagfile import id3
 from mtag.tagfile.items import Items, Room, id3v1_of, read_at, size_of
 

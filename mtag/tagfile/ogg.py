@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
-from mtag.atomic import Patch
+from mtag.copying import Patch
 from mtag.tagfile import vorbis
 from mtag.tagfile.items import PADDING_BYTES, Container, Foreign, Items, Malformed, Room, read_at, size_of
 
