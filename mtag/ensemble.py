@@ -5,6 +5,7 @@ ONNX Runtime is wrapped here and nowhere else.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -215,7 +216,7 @@ def choose_precision(bundle: Bundle, precision: str = "auto", device: str = "aut
 
 
 def _wanted_devices(device: str) -> list[str]:
-    """The devices to try, best first, that this ONNX Runtime has been built for."""
+    """The devices to try, best first, that this ONNX Runtime has been built for and that are there."""
     if device == "cpu":
         return ["cpu"]
     import onnxruntime
@@ -226,7 +227,26 @@ def _wanted_devices(device: str) -> list[str]:
     wanted = [name for name in PROVIDERS if device in ("auto", name) and PROVIDERS[name] in built_in]
     if not wanted:
         raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
+    if "cuda" in wanted and not _has_nvidia_gpu():
+        wanted.remove("cuda")
+    if not wanted:
+        raise DeviceError(f"{device} is not available: NVIDIA's driver is missing or finds no GPU")
     return wanted
+
+
+@cache
+def _has_nvidia_gpu() -> bool:
+    """Whether NVIDIA's driver is there and finds a GPU.
+
+    Without one ONNX Runtime would turn to the CPU by itself, but only when it is too late to choose int8 networks.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return found and count.value > 0
 
 
 class Ensemble:

@@ -11,6 +11,7 @@ from mtag.ensemble import (
     FULL,
     MEMBERS,
     PROVIDERS,
+    _has_nvidia_gpu,
     choose_precision,
     combiner_of,
     load_bundle,
@@ -214,8 +215,61 @@ def test_another_device_than_a_cpu_gets_float32(twinned, monkeypatch):
     assert choose_precision(twinned, "auto", "cpu") == "int8"
 
 
+class Driver:
+    """NVIDIA's driver as `ctypes` finds it; its functions give 0 where all is well."""
+
+    def __init__(self, n_gpus, *, started=0):
+        self.n_gpus = n_gpus
+        self.started = started
+
+    def cuInit(self, flags):  # noqa: N802
+        return self.started
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = self.n_gpus
+        return 0
+
+
+@pytest.fixture
+def built_for_cuda(monkeypatch):
+    """A function: let onnxruntime be built for CUDA, and a driver be there or (None) not."""
+    import onnxruntime
+
+    def arrange(driver):
+        def load(name):
+            if driver is None:
+                raise OSError(f"{name}: cannot open shared object file")
+            return driver
+
+        built_in = [PROVIDERS["cuda"], PROVIDERS["cpu"]]
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_in)
+        monkeypatch.setattr("ctypes.CDLL", load)
+        _has_nvidia_gpu.cache_clear()
+
+    yield arrange
+    _has_nvidia_gpu.cache_clear()
+
+
+def test_a_gpu_gets_float32(twinned, built_for_cuda):
+    built_for_cuda(Driver(n_gpus=1))
+    assert choose_precision(twinned, "auto", "auto") == "fp32"
+    assert choose_precision(twinned, "auto", "cuda") == "fp32"
+
+
+@pytest.mark.parametrize("driver", [None, Driver(n_gpus=0), Driver(n_gpus=1, started=100)])
+def test_a_cpu_gets_int8_where_onnxruntime_is_built_for_a_gpu_that_is_not_there(twinned, built_for_cuda, driver):
+    built_for_cuda(driver)
+    ensemble = load_ensemble(twinned)
+    assert (ensemble.device, ensemble.precision) == ("cpu", "int8")
+    assert choose_precision(twinned, "auto", "auto") == "int8"
+    with pytest.raises(DeviceError, match="cuda is not available: NVIDIA's driver is missing or finds no GPU"):
+        choose_precision(twinned, "auto", "cuda")
+
+
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_what_onnxruntime_says_of_missing_libraries_does_not_reach_standard_output(twinned, monkeypatch, capsys):
+def test_what_onnxruntime_says_of_missing_libraries_does_not_reach_standard_output(
+    twinned, built_for_cuda, monkeypatch, capsys
+):
     import onnxruntime
 
     searches = []
@@ -224,7 +278,7 @@ def test_what_onnxruntime_says_of_missing_libraries_does_not_reach_standard_outp
         searches.append(True)
         print("Failed to load libcudnn.so.9")
 
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    built_for_cuda(Driver(n_gpus=1))
     monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
     assert load_ensemble(twinned, device="cpu").device == "cpu"
     assert not searches
