@@ -7,7 +7,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# From 1.29 on ONNX Runtime leaves an identifier in the user's cache folder and reports to its maker, unless this is set
+# before it is first imported. Nothing leaves the machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from mtag.ensemble import load_ensemble as load_ensemble

@@ -364,6 +364,7 @@ def _open_sessions(
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
+    onnxruntime.disable_telemetry_events()  # as in `mtag/__init__.py`; Windows builds may know of this way alone
     _share_arena()
     if "cuda" in wanted:
         _load_cuda_libraries()
