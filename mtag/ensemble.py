@@ -56,6 +56,9 @@ PROVIDERS = {
     "directml": "DmlExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+# CoreML is in every onnxruntime for macOS, unlike the others, which somebody has chosen to install; and it computes in
+# float16 where it likes. It must be asked for, as long as nobody has measured these networks on it.
+AUTOMATIC = ("cuda", "directml", "cpu")
 # By default cuDNN tries all algorithms on each new batch size, 0.1 to 0.2 s a network on an H200, and tracks differ in
 # length; those that it takes untried do 1,000 windows in the same time.
 PROVIDER_OPTIONS = {"cuda": {"cudnn_conv_algo_search": "HEURISTIC"}}
@@ -224,7 +227,8 @@ def _wanted_devices(device: str) -> list[str]:
     if device not in ("auto", *PROVIDERS):
         raise DeviceError(f"no device is called {device}: choose auto or one of {', '.join(PROVIDERS)}")
     built_in = onnxruntime.get_available_providers()
-    wanted = [name for name in PROVIDERS if device in ("auto", name) and PROVIDERS[name] in built_in]
+    asked_for = AUTOMATIC if device == "auto" else (device,)
+    wanted = [name for name in asked_for if PROVIDERS[name] in built_in]
     if not wanted:
         raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
     if "cuda" in wanted and not _has_nvidia_gpu():
@@ -338,7 +342,7 @@ def load_ensemble(
     fast
         Models 1 and 2 only: a third of the work on a CPU.
     device
-        "auto" (CUDA, CoreML, DirectML, CPU: the first that works), or one of them by name.
+        "auto" (CUDA, DirectML, CPU: the first that works), or one of them or "coreml" by name.
     precision
         "fp32", "int8", or "auto": int8 on a CPU where the bundle has it.
     threads

@@ -215,6 +215,15 @@ def test_another_device_than_a_cpu_gets_float32(twinned, monkeypatch):
     assert choose_precision(twinned, "auto", "cpu") == "int8"
 
 
+def test_coreml_must_be_asked_for(twinned, monkeypatch):
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [PROVIDERS["coreml"], PROVIDERS["cpu"]])
+    assert choose_precision(twinned, "auto", "auto") == "int8"
+    assert choose_precision(twinned, "auto", "coreml") == "fp32"
+    assert load_ensemble(twinned).device == "cpu"
+
+
 class Driver:
     """NVIDIA's driver as `ctypes` finds it; its functions give 0 where all is well."""
 
