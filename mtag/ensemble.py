@@ -218,19 +218,24 @@ def choose_precision(bundle: Bundle, precision: str = "auto", device: str = "aut
     return "int8" if bundle.has_twins and _wanted_devices(device)[0] == "cpu" else "fp32"
 
 
+def built_in_devices() -> list[str]:
+    """What the installed ONNX Runtime has been built for, whether it is there or not."""
+    import onnxruntime
+
+    providers = onnxruntime.get_available_providers()
+    return [name for name, provider in PROVIDERS.items() if provider in providers]
+
+
 def _wanted_devices(device: str) -> list[str]:
     """The devices to try, best first, that this ONNX Runtime has been built for and that are there."""
     if device == "cpu":
         return ["cpu"]
-    import onnxruntime
-
     if device not in ("auto", *PROVIDERS):
         raise DeviceError(f"no device is called {device}: choose auto or one of {', '.join(PROVIDERS)}")
-    built_in = onnxruntime.get_available_providers()
-    asked_for = AUTOMATIC if device == "auto" else (device,)
-    wanted = [name for name in asked_for if PROVIDERS[name] in built_in]
+    built_in = built_in_devices()
+    wanted = [name for name in (AUTOMATIC if device == "auto" else (device,)) if name in built_in]
     if not wanted:
-        raise DeviceError(f"{device} is not available: this onnxruntime offers {', '.join(built_in)}")
+        raise DeviceError(f"{device} is not available: this onnxruntime is built for {', '.join(built_in)}")
     if "cuda" in wanted and not _has_nvidia_gpu():
         wanted.remove("cuda")
     if not wanted:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.constants import HOP_LENGTH, N_FFT, N_MELS, POWER_FLOOR, SAMPLE_RATE, WINDOW_SAMPLES
+from mtag.constants import SAMPLE_RATE, WINDOW_SAMPLES
+from mtag.doctor import librosa_log_mel
 from mtag.ensemble import COMBINATIONS, MEMBERS, load_ensemble
 
 GOLDEN = Path(__file__).parent / "goldens" / "log_mel.npy"  # (128, 37) float32, dB
@@ -28,12 +28,6 @@ def golden_window() -> NDArray[np.float32]:
     clicks = 0.5 * (n % np.uint64(8_000) == 0)
     hiss = (n * n * np.uint64(2_654_435_761) % np.uint64(1 << 32)) / float(1 << 32) - 0.5
     return (tone + clicks + 0.01 * hiss).astype(np.float32)
-
-
-def librosa_log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the reference: (465600,) float32 to (128, 592) float32, dB."""
-    power = librosa.feature.melspectrogram(y=samples, sr=SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP_LENGTH, n_mels=N_MELS)
-    return (10 * np.log10(np.maximum(power, POWER_FLOOR))).astype(np.float32)
 
 
 def bundle_scores() -> dict[str, NDArray[np.float32]]:

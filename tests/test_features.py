@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mtag.constants import N_FRAMES, N_MELS, SAMPLE_RATE, WINDOW_SAMPLES, WINDOW_SECONDS
+from mtag.doctor import librosa_log_mel
 from mtag.features import log_mel, mel_filters
 from tests.encoding import noise, tone
-from tests.make_goldens import FRAME_STEP, GOLDEN, golden_window, librosa_log_mel
+from tests.make_goldens import FRAME_STEP, GOLDEN, golden_window
 
 TOLERANCE = 1e-3  # dB
 

@@ -36,6 +36,7 @@ COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the fun
     "predict": "Hear tracks, and show the tags that fit them best.",
     "tags": "List the tags: kind, word, field, threshold, precision, recall.",
     "config": "Look at the configuration: show, path, edit.",
+    "doctor": "Try every part here: weights, device, decoder, catalog.",
     "bench": "Time the networks, their combinations, and the stages before them.",
     "eval": "Measure the members and all combinations on labelled tracks.",
     "train": "Fit networks and combiners, and make a bundle of them.",

@@ -29,6 +29,7 @@ from mtag.vocabulary import Kind
 
 if TYPE_CHECKING:
     from mtag.catalog import Heard, Run
+    from mtag.doctor import Finding
 
 BAR_CELLS = 24  # length of a score of 1
 PROGRESS_CELLS = 30
@@ -275,6 +276,14 @@ def print_cause(error: FileError) -> None:
     """The traceback behind a file's failure, for those who look for a bug."""
     if error.__cause__:
         traceback.print_exception(error.__cause__)
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """A line of what `mtag doctor` found."""
+    sign, plain, style = MARKS[Status.WRITTEN if finding.well else Status.FAILED]
+    mark = plain if console.options.ascii_only else sign
+    message = Text(printable(finding.message), "" if finding.well else style)
+    console.print(Text.assemble((mark, style), f" {finding.part:<13}", message))
 
 
 # Progress
