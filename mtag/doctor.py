@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mtag.audio.decode import versions
 from mtag.audio.decoders import Decoders
 from mtag.audio.windows import WindowReader
 from mtag.catalog import Catalog, default_path
@@ -107,7 +108,6 @@ def _spectrograms(options: Options) -> str:
 
 
 def _decoding(options: Options) -> str:
-    import av
     import soundfile
 
     with tempfile.TemporaryDirectory() as folder, Decoders() as decoders:
@@ -118,7 +118,7 @@ def _decoding(options: Options) -> str:
         seconds = time.monotonic() - began
     difference = float(np.abs(window - _sound(SAMPLE_RATE)[:WINDOW_SAMPLES])[SAMPLE_RATE:-SAMPLE_RATE].max())
     told = f"half a minute of FLAC in {seconds:.2f} s, at most {difference:.2g} from its sound"
-    return _within(difference, SAMPLES, f"{told}; av {_version('av')}, FFmpeg {av.ffmpeg_version_info}")
+    return _within(difference, SAMPLES, f"{told}; {versions()}")
 
 
 def _catalog(options: Options) -> str:

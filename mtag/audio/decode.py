@@ -111,6 +111,13 @@ def packet_digest(path: Path, progressed: Progressed = nobody_asks) -> str:
     return digest.hexdigest()
 
 
+def versions() -> str:
+    """What decodes, in words: PyAV and the FFmpeg that it brings."""
+    import av
+
+    return f"av {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
+
+
 @contextmanager
 def opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer, AudioStream]]:
     """Open a file's audio stream; say in one sentence what goes wrong, then or later."""
