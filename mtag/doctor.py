@@ -87,7 +87,7 @@ def _weights(options: Options) -> str:
 def _device(options: Options) -> str:
     ensemble = _ensemble(options)
     runtimes = {name: version for name in RUNTIMES if (version := _version(name))}
-    installed = " and ".join(f"{name} {version}" for name, version in runtimes.items())
+    installed = " and ".join(f"{name} {version}" for name, version in runtimes.items()) or "a private onnxruntime"
     if len(runtimes) > 1:
         raise _AmissError(f"{installed} overwrite each other's files; the networks run on the {ensemble.device}")
     return f"{ensemble.device} in {ensemble.precision}; {installed} is built for {', '.join(built_in_devices())}"
