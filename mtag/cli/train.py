@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from mtag.training.fit import Progress as Fitting
     from mtag.training.run import Reports
+
+
+LINE_SECONDS = 60.0  # between the lines of a log
 
 
 class Member(str, Enum):
@@ -116,19 +120,13 @@ def _require_torch() -> None:
 
 @contextmanager
 def _reports(console: Console, stop: threading.Event) -> Iterator[Reports]:
-    """A progress bar for each stage of a run; once `stop` is set, the next step is the last."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+    """A progress bar for each stage of a run, or lines in a log; once `stop` is set, the next step is the last."""
     from mtag.training.run import Reports
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}")
-    with Progress(*columns, console=console) as bar:
-        tasks = {}
+    with _bars(console) if console.is_terminal else nullcontext(_Log(console)) as tell:
 
         def show(name: str, done: int, total: int, told: str = "") -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total, told=told)
-            bar.update(tasks[name], completed=done, total=total, told=told)
+            tell(name, done, total, told)
             if stop.is_set():
                 raise KeyboardInterrupt
 
@@ -139,6 +137,41 @@ def _reports(console: Console, stop: threading.Event) -> Iterator[Reports]:
             stage=lambda sentence: console.print(sentence),
             evaluation=lambda done, n: show("hearing", done, n),
         )
+
+
+Tell = Callable[[str, int, int, str], None]  # a stage, how much of it is done, of how much, and more about it
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Tell]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}")
+    with Progress(*columns, console=console) as bar:
+        tasks = {}
+
+        def tell(name: str, done: int, total: int, told: str) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total, told=told)
+            bar.update(tasks[name], completed=done, total=total, told=told)
+
+        yield tell
+
+
+class _Log:
+    """Lines for a run that nobody watches: one a minute, and one at each stage's end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = time.monotonic()
+        self._said = ("", 0)
+
+    def __call__(self, name: str, done: int, total: int, told: str) -> None:
+        is_due = done == total or time.monotonic() >= self._last + LINE_SECONDS
+        if not is_due or self._said == (name, done):
+            return
+        self._last, self._said = time.monotonic(), (name, done)
+        self._console.print(f"{time.strftime('%H:%M')} {name} {done:,} of {total:,}  {told}".rstrip())
 
 
 def _told(progress: Fitting) -> str:
