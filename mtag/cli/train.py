@@ -164,13 +164,13 @@ class _Log:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last = time.monotonic()
-        self._said = ("", 0)
+        self._before = ("", 0)
 
     def __call__(self, name: str, done: int, total: int, told: str) -> None:
-        is_due = done == total or time.monotonic() >= self._last + LINE_SECONDS
-        if not is_due or self._said == (name, done):
+        is_new, self._before = self._before != (name, done), (name, done)
+        if not is_new or (done < total and time.monotonic() < self._last + LINE_SECONDS):
             return
-        self._last, self._said = time.monotonic(), (name, done)
+        self._last = time.monotonic()
         self._console.print(f"{time.strftime('%H:%M')} {name} {done:,} of {total:,}  {told}".rstrip())
 
 

@@ -24,8 +24,11 @@ def test_a_log_has_a_line_a_minute_and_one_at_a_stages_end(written, monkeypatch)
     with train._reports(Console(file=written), threading.Event()) as reports:
         for now in range(151):
             reports.labelling(now, 150)
-        reports.labelling(now, 150)
-    assert lines(written) == ["labelling 60 of 150", "labelling 120 of 150", "labelling 150 of 150"]
+        reports.labelling(now, 150)  # told twice, said once
+        for now in range(152, 154):  # another round of the same
+            reports.labelling(now - 3, 150)
+    counted = [60, 120, 150, 150]
+    assert lines(written) == [f"labelling {done} of 150" for done in counted]
 
 
 def test_an_interrupt_ends_the_next_step(written):
