@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mtag.bundle import FAST, FULL, load_bundle
 from mtag.corpus import Corpus, Indices, read_corpus, split_corpus
-from mtag.ensemble import FAST, FULL, load_bundle, load_ensemble
+from mtag.ensemble import load_ensemble
 from mtag.metrics import roc_auc
 from mtag.predict import predict_file
 

@@ -19,8 +19,9 @@ import numpy as np
 import soundfile
 
 from benchmarks.runs import Run, machine, run
+from mtag.bundle import FULL, Bundle, load_bundle
 from mtag.catalog import Catalog, Heard
-from mtag.ensemble import FULL, Bundle, choose_precision, load_bundle
+from mtag.ensemble import choose_precision
 
 PER_FOLDER = 1000
 SR = 16_000  # Hz

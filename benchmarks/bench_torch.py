@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from mtag.bench import PAPER_CLIPS, PAPER_SECONDS
+from mtag.bundle import COMBINATIONS, FAST, FULL, Bundle, load_bundle
 from mtag.constants import WINDOW_SAMPLES
-from mtag.ensemble import COMBINATIONS, FAST, FULL, Bundle, load_bundle, load_ensemble
+from mtag.ensemble import load_ensemble
 from mtag.features import log_mel
 from mtag.training.spectrogram import LogMel
 from mtag.training.start import load_combiner, load_members

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtag.audio.decoders import Decoders
+from mtag.bundle import COMBINATIONS, FAST, MEMBERS, combiner_of
 from mtag.constants import N_TAGS, SAMPLE_RATE, WINDOW_SAMPLES, WINDOW_SECONDS
-from mtag.ensemble import COMBINATIONS, FAST, MEMBERS, Ensemble, combiner_of
+from mtag.ensemble import Ensemble
 from mtag.features import log_mel
 
 Float32 = NDArray[np.float32]

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from mtag.audio.decode import versions
 from mtag.audio.decoders import Decoders
 from mtag.audio.windows import WindowReader
+from mtag.bundle import load_bundle
 from mtag.catalog import Catalog, default_path
 from mtag.constants import HOP_LENGTH, N_FFT, N_MELS, POWER_FLOOR, SAMPLE_RATE, WINDOW_SAMPLES
-from mtag.ensemble import Ensemble, built_in_devices, load_bundle, load_ensemble
+from mtag.ensemble import Ensemble, built_in_devices, load_ensemble
 from mtag.errors import MtagError
 from mtag.features import log_mel
 from mtag.predict import predict

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mtag.audio.decoders import Decoders
 from mtag.audio.windows import WindowReader
+from mtag.bundle import COMBINATIONS, MEMBERS, Bundle
 from mtag.corpus import Corpus, Indices
-from mtag.ensemble import COMBINATIONS, MEMBERS, Bundle, Ensemble
+from mtag.ensemble import Ensemble
 from mtag.errors import CorpusError, FileError
 from mtag.features import log_mel
 from mtag.metrics import correlation, pr_auc, precision_recall, roc_auc, top_decile

@@ -16,8 +16,9 @@ import numpy as np
 
 from mtag import tagfile
 from mtag.audio.decoders import Decoders
+from mtag.bundle import FAST, FULL, Bundle
 from mtag.catalog import Catalog, Failure, Heard, Models
-from mtag.ensemble import FAST, FULL, Bundle, Ensemble, choose_precision, load_ensemble
+from mtag.ensemble import Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mtag.bundle import COMBINATIONS, MEMBERS
 from mtag.constants import SAMPLE_RATE, WINDOW_SAMPLES
 from mtag.doctor import librosa_log_mel
-from mtag.ensemble import COMBINATIONS, MEMBERS, load_ensemble
+from mtag.ensemble import load_ensemble
 
 GOLDEN = Path(__file__).parent / "goldens" / "log_mel.npy"  # (128, 37) float32, dB
 GOLDEN_SCORES = Path(__file__).parent / "goldens" / "scores.npz"  # network -> (50,) float32

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from mtag.bundle import COMBINATIONS, FULL, load_bundle
 from mtag.corpus import Corpus
-from mtag.ensemble import COMBINATIONS, FULL, load_bundle, load_ensemble
+from mtag.ensemble import load_ensemble
 from mtag.errors import CorpusError
 from mtag.evaluate import PAPER_ROC_AUC, evaluate
 from tests.encoding import encode, noise, tone

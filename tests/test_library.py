@@ -14,8 +14,8 @@ import pytest
 from mutagen.flac import FLAC
 
 from mtag.atomic import litter_name
+from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog, Heard
-from mtag.ensemble import Bundle, load_bundle
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
 from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, only_failed, rank, scan

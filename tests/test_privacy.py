@@ -10,7 +10,9 @@ import pytest
 import mtag
 
 LOADED = "from mtag import load_ensemble; load_ensemble(device='cpu')"
-LISTED = "from mtag.ensemble import choose_precision, load_bundle; choose_precision(load_bundle())"
+LISTED = (
+    "from mtag.bundle import load_bundle; from mtag.ensemble import choose_precision; choose_precision(load_bundle())"
+)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import mutagen
 import pytest
 
 from mtag.atomic import litter_name
+from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog, Heard
-from mtag.ensemble import Bundle, load_bundle
 from mtag.errors import CatalogError, FailureKind
 from mtag.library import ScanOptions, find_files, scan
 from mtag.pending import settle
@@ -277,7 +277,7 @@ from dataclasses import replace
 from pathlib import Path
 import mtag.atomic, os
 from mtag.catalog import Catalog
-from mtag.ensemble import load_bundle
+from mtag.bundle import load_bundle
 from mtag.library import ScanOptions, scan
 from mtag.tagfile import GenrePolicy
 

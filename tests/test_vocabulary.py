@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mtag.ensemble import load_bundle
+from mtag.bundle import load_bundle
 from mtag.field import Field
 from mtag.vocabulary import WORD_OF, WORDS, Kind, Vocabulary, kind_of, known_names, tags_named, tailor
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mtag.bundle import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MEMBERS, combiner_of, twin_of
 from mtag.constants import N_FRAMES, N_MELS, N_TAGS, WINDOW_SAMPLES
-from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MEMBERS, combiner_of, twin_of
 from mtag.vocabulary import WORDS
 
 TAGS = tuple(tag for word in WORDS for tag in word.tags)

@@ -31,8 +31,9 @@ def bench(
     The seconds stand beside those that the paper printed for 1,000 clips on another machine.
     """
     from mtag import bench as timing
+    from mtag.bundle import load_bundle
     from mtag.cli.render import console_for_people
-    from mtag.ensemble import load_bundle, load_ensemble
+    from mtag.ensemble import load_ensemble
 
     console = console_for_people(as_json)
     combinations = timing.combinations_for(fast)

@@ -50,9 +50,10 @@ def eval(  # noqa: A001 - the command's name
     """
     import numpy as np
 
+    from mtag.bundle import COMBINATIONS, FULL, load_bundle
     from mtag.cli import render
     from mtag.corpus import read_corpus, split_corpus
-    from mtag.ensemble import COMBINATIONS, FULL, load_bundle, load_ensemble
+    from mtag.ensemble import load_ensemble
     from mtag.evaluate import evaluate
 
     console = render.console_for_people(as_json)

@@ -45,10 +45,11 @@ def predict(
     No file is changed, and nothing is kept.
     """
     decoders = start_decoders(context, all_cores(), 1, nice=nice)
+    from mtag.bundle import FAST, FULL, load_bundle
     from mtag.cli import records, render
     from mtag.cli.interrupt import stop_on_interrupt
     from mtag.cli.paths import find_named
-    from mtag.ensemble import FAST, FULL, load_bundle, load_ensemble
+    from mtag.ensemble import load_ensemble
     from mtag.errors import FileError
     from mtag.hearing import Ears, hear
     from mtag.library import rank

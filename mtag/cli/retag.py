@@ -48,8 +48,8 @@ def retag(
 
     The options are applied to the scores in the catalog. A file that was never heard, or has changed since, is skipped.
     """
+    from mtag.bundle import load_bundle
     from mtag.cli.scanning import Manner, go_through, open_catalog, wording
-    from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions
 
     words = wording(context, player)

@@ -74,8 +74,8 @@ def scan(
     """
     n_jobs = jobs or all_cores()
     decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED), nice=nice)
+    from mtag.bundle import load_bundle
     from mtag.cli.scanning import Manner, go_through, open_catalog, wording
-    from mtag.ensemble import load_bundle
     from mtag.library import ScanOptions
 
     words = wording(context, player)

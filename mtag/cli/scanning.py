@@ -13,13 +13,13 @@ import typer
 
 from mtag import library
 from mtag.audio.decoders import Decoders
+from mtag.bundle import Bundle
 from mtag.catalog import Catalog
 from mtag.cli import records, render
 from mtag.cli.codes import ExitCode, code_for
 from mtag.cli.interrupt import stop_on_interrupt
 from mtag.cli.options import config_of
 from mtag.cli.paths import find_named
-from mtag.ensemble import Bundle
 from mtag.errors import CatalogError
 from mtag.pending import settle
 from mtag.tagfile import Style

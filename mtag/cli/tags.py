@@ -11,7 +11,7 @@ import typer
 from mtag.cli.options import Fast, For, Json, Weights, config_of
 
 if TYPE_CHECKING:
-    from mtag.ensemble import Bundle
+    from mtag.bundle import Bundle
     from mtag.vocabulary import Kind, Vocabulary
 
 
@@ -35,7 +35,7 @@ def tags(
     Tags with the same word are synonyms: the best of them counts. Precision and recall are those on held-out tracks, at
     the threshold that the bundle came with. The configuration is applied.
     """
-    from mtag.ensemble import FAST, FULL, load_bundle
+    from mtag.bundle import FAST, FULL, load_bundle
 
     rows = _rows(load_bundle(weights), FAST if fast else FULL, config_of(context).vocabulary(player))
     if as_json:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtag.ensemble import FULL, load_bundle
+from mtag.bundle import FULL, load_bundle
 
 COLUMNS = ("roc_auc", "pr_auc", "correlation", "roc_auc_micro", "pr_auc_micro")
 HEADINGS = ("ROC-AUC", "PR-AUC", "correlation", "ROC-AUC micro", "PR-AUC micro")

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mtag.ensemble import COMBINATIONS
+from mtag.bundle import COMBINATIONS
 from mtag.errors import CorpusError
 from mtag.metrics import correlation
 from mtag.training.networks import Combiner

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtag.ensemble import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MANIFEST, MEMBERS, combiner_of, twin_of
+from mtag.bundle import BUNDLE_FORMAT, COMBINATIONS, FEATURES, MANIFEST, MEMBERS, combiner_of, twin_of
 from mtag.evaluate import Evaluation
 
 LICENCE = "CC BY-NC-SA 4.0"

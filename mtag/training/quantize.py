@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mtag.audio.decode import read_blocks
 from mtag.audio.windows import slice_windows
+from mtag.bundle import MEMBERS
 from mtag.corpus import Corpus, Indices
-from mtag.ensemble import MEMBERS
 from mtag.features import log_mel
 from mtag.metrics import correlation
 from mtag.training.calibrate import calibrate

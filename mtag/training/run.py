@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtag.bundle import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle
 from mtag.corpus import Corpus, Indices, Split, read_corpus, split_corpus
-from mtag.ensemble import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle, load_ensemble
+from mtag.ensemble import load_ensemble
 from mtag.errors import CorpusError, DeviceError
 from mtag.evaluate import evaluate
 from mtag.training.cache import Windows, load_windows

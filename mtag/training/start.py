@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from mtag.ensemble import COMBINATIONS, MEMBERS, Bundle, combiner_of
+from mtag.bundle import COMBINATIONS, MEMBERS, Bundle, combiner_of
 from mtag.errors import WeightsError
 from mtag.training.batches import Normalisation
 from mtag.training.fit import NETWORKS, Trained

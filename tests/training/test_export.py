@@ -5,8 +5,8 @@ import onnxruntime
 import pytest
 import torch
 
+from mtag.bundle import Bundle
 from mtag.constants import WINDOW_SAMPLES
-from mtag.ensemble import Bundle
 from mtag.errors import WeightsError
 from mtag.training import export, start
 from mtag.training.batches import Normalisation

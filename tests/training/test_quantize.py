@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 import torch
 
-from mtag.ensemble import COMBINATIONS, MEMBERS, load_bundle, load_ensemble
+from mtag.bundle import COMBINATIONS, MEMBERS, load_bundle
+from mtag.ensemble import load_ensemble
 from mtag.errors import WeightsError
 from mtag.features import log_mel
 from mtag.training.cache import FULL_SCALE

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from mtag.bundle import COMBINATIONS, MEMBERS, load_bundle
 from mtag.constants import SAMPLE_RATE
 from mtag.corpus import read_corpus, split_corpus
-from mtag.ensemble import COMBINATIONS, MEMBERS, load_bundle
 from mtag.errors import CorpusError
 from mtag.training import combine, quantize
 from mtag.training.recipes import RECIPES
