@@ -7,7 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from mtag.catalog import Catalog, Relative
+from mtag.catalog import Catalog
+from mtag.scores import Relative
 
 N_BLOCKS = 8  # read from a file, evenly spread from its first byte to its last
 BLOCK_BYTES = 4096

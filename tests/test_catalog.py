@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtag.catalog import Catalog, Heard, Models, default_path
+from mtag.catalog import Catalog, default_path
 from mtag.catalogfile import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION
 from mtag.errors import CatalogError, FailureKind
+from mtag.scores import Heard, Models
 
 FINGERPRINT = "0123456789abcdef"
 ROOT = Path(__file__).parents[1]
@@ -21,7 +22,8 @@ PRELUDE = """
 import itertools, os, sys, time
 from pathlib import Path
 import numpy as np
-from mtag.catalog import Catalog, Heard
+from mtag.catalog import Catalog
+from mtag.scores import Heard
 STAT = os.stat(sys.executable)
 HEARD = Heard(np.zeros(50, np.float32), 1.0, 1)
 """

@@ -15,10 +15,11 @@ from mutagen.flac import FLAC
 
 from mtag.atomic import litter_name
 from mtag.bundle import Bundle, load_bundle
-from mtag.catalog import Catalog, Heard
+from mtag.catalog import Catalog
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
 from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, only_failed, rank, scan
+from mtag.scores import Heard
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
 from mtag.vocabulary import Kind
 from tests.encoding import encode, noise, tone

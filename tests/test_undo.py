@@ -13,11 +13,12 @@ import pytest
 
 from mtag.atomic import litter_name
 from mtag.bundle import Bundle, load_bundle
-from mtag.catalog import Catalog, Heard
+from mtag.catalog import Catalog
 from mtag.errors import CatalogError, FailureKind
 from mtag.library import ScanOptions, find_files, scan
 from mtag.pending import settle
 from mtag.results import Restored, ScanResult, Status
+from mtag.scores import Heard
 from mtag.strip import strip
 from mtag.tagfile import Field, GenrePolicy, HardLinks, Mtime, read_fields
 from mtag.undo import LAST, UndoOptions, changes_of, find_run, undo

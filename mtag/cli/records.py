@@ -15,7 +15,8 @@ from mtag.errors import FileError
 from mtag.results import Restored, ScanResult, Status, Summary, TagScore
 
 if TYPE_CHECKING:
-    from mtag.catalog import Heard, Run
+    from mtag.catalog import Run
+    from mtag.scores import Heard
 
 Record = Mapping[str, Any]
 

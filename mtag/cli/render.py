@@ -28,8 +28,9 @@ from mtag.tagfile import COMMENT_PREFIX
 from mtag.vocabulary import Kind
 
 if TYPE_CHECKING:
-    from mtag.catalog import Heard, Run
+    from mtag.catalog import Run
     from mtag.doctor import Finding
+    from mtag.scores import Heard
 
 BAR_CELLS = 24  # length of a score of 1
 PROGRESS_CELLS = 30
