@@ -1,7 +1,8 @@
 """What a scan costs beside decoding alone: `python -m benchmarks.bench_scan`.
 
 Runs `mtag scan` and the decoders alone on the same files, in turn, and tells ratios, speed and memory; then how cost
-grows with the number of jobs and of tracks, and what a track of three hours does to memory.
+grows with the number of jobs and of tracks, what a track of three hours does to memory, and what it costs when another
+program has written to every MP3's tag.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import tempfile
 from pathlib import Path
+
+from mutagen.id3 import APIC
+from mutagen.mp3 import MP3
 
 from benchmarks.runs import Run, machine, run
 from benchmarks.songs import make_library, make_long_song
@@ -36,6 +41,8 @@ def main() -> None:
             _growth(folder, jobs)
         if "long" in options.parts:
             _long(folder, jobs)
+        if "retagged" in options.parts:
+            _retagged(folder, music, jobs)
 
 
 def _options() -> argparse.Namespace:
@@ -46,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=240.0, help="length of a track")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3, help="of each measurement; the best is told")
-    parser.add_argument("--parts", nargs="+", default=["ratio", "jobs", "growth", "long"])
+    parser.add_argument("--parts", nargs="+", default=["ratio", "jobs", "growth", "long", "retagged"])
     return parser.parse_args()
 
 
@@ -103,6 +110,22 @@ def _long(folder: Path, jobs: int) -> None:
     print(f", peak {measured.peak_mb:.0f} MB, {jobs} jobs.", flush=True)
 
 
+def _retagged(folder: Path, music: Path, jobs: int) -> None:
+    """A first scan, and one after every tag has got a cover that moves all that lies behind it."""
+    library = Path(shutil.copytree(music, folder / "retagged"))
+    catalog = folder / "retagged.db"
+    first = _scan_with(catalog, library, jobs)
+    for path in library.rglob("*.mp3"):
+        song = MP3(path)
+        if song.tags is None:
+            song.add_tags()
+        song.tags.add(APIC(mime="image/png", type=3, data=bytes(100_000)))
+        song.save()
+    again = _scan_with(catalog, library, jobs)
+    told = f"{first.seconds:.2f} s; once others have written to all tags {again.seconds:.2f} s"
+    print(f"\n{told}, {first.seconds / again.seconds:.1f} times as fast.", flush=True)
+
+
 def _decode(folder: Path, music: Path, jobs: int) -> Run:
     return run("-m", "benchmarks.decode_only", str(jobs), music)
 
@@ -118,8 +141,11 @@ def _full(folder: Path, music: Path, jobs: int) -> Run:
 def _scan(folder: Path, music: Path, jobs: int, *more: str) -> Run:
     """Scan with an empty catalog, so that everything is heard."""
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
-        catalog = Path(fresh) / "catalog.db"
-        return run("-m", "mtag", "scan", music, "--json", "--jobs", str(jobs), "--catalog", catalog, *more)
+        return _scan_with(Path(fresh) / "catalog.db", music, jobs, *more)
+
+
+def _scan_with(catalog: Path, music: Path, jobs: int, *more: str) -> Run:
+    return run("-m", "mtag", "scan", music, "--json", "--jobs", str(jobs), "--catalog", catalog, *more)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,10 @@ _MIGRATIONS = (
         "CREATE INDEX changes_of_track ON changes (track)",
         "CREATE INDEX pending_changes ON changes (path) WHERE state = 'pending'",
     ),
+    (
+        "ALTER TABLE tracks ADD COLUMN sound TEXT",  # digest of the audio's packets
+        "CREATE INDEX tracks_by_sound ON tracks (sound)",
+    ),
 )
 SCHEMA_VERSION = len(_MIGRATIONS)  # SQLite's user_version
 

@@ -39,6 +39,7 @@ class Track:
 
 
 T = TypeVar("T", bound=Track)
+Recall = Callable[[str], "Heard | None"]  # what was heard in another file of the same sound; may raise
 
 
 class Ears:
@@ -97,19 +98,40 @@ class Ears:
         self.decoders.prepare()
         return self._load()
 
-    def listen(self, path: Path) -> Future[Heard]:
-        """Begin to hear a file as soon as a thread is free."""
-        return self._pool.submit(self._hear, path, self.ensemble)
+    def listen(self, path: Path, recall: Recall | None = None) -> Future[Heard]:
+        """Begin to hear a file as soon as a thread is free; one whose sound is recalled is not listened to."""
+        return self._pool.submit(self._hear, path, self.ensemble, recall)
 
-    def _hear(self, path: Path, ensemble: Ensemble) -> Heard:
+    def recognise(self, path: Path, recall: Callable[[str | None], Heard]) -> Future[Heard]:
+        """Begin to recall the sound of a file, None if it has none, as soon as a thread is free; needs no ensemble."""
+        return self._pool.submit(self._recognise, path, recall)
+
+    def _hear(self, path: Path, ensemble: Ensemble, recall: Recall | None) -> Heard:
         if self.stop.is_set():
             raise StoppedError
+        sound = self._sound(path) if recall else None
+        if recall and sound and (known := recall(sound)):
+            return known
         decoders = self.decoders
         windows: Windows = WindowReader(path, decoders.read_blocks)
         if self._n_windows:
             windows = SpreadReader(path, self._n_windows, decoders.read_spread, decoders.read_blocks)
         prediction = predict_windows(windows, ensemble)
-        return Heard(prediction.scores, prediction.duration, prediction.n_windows)
+        return Heard(prediction.scores, prediction.duration, prediction.n_windows, sound)
+
+    def _recognise(self, path: Path, recall: Callable[[str | None], Heard]) -> Heard:
+        if self.stop.is_set():
+            raise StoppedError
+        return recall(self._sound(path))
+
+    def _sound(self, path: Path) -> str | None:
+        """Digest of a file's audio; None where the file cannot be followed to its end, but maybe heard."""
+        try:
+            return self.decoders.packet_digest(path)
+        except FileError as error:
+            if error.kind is FailureKind.CRASH:
+                raise
+            return None
 
 
 def settled(outcome: Heard | Exception) -> Future[Heard]:

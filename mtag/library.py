@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import RESULT_FORMAT, ScanResult, Status, Summary, TagScore, rank
-from mtag.sameness import is_known_by_another_name, is_same, sampled_digest
+from mtag.sameness import follow, is_known_by_another_name, is_same, sampled_digest
 from mtag.scores import Heard, Models
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
@@ -139,9 +140,14 @@ class _Track(Track):
     """A track on its way through a scan."""
 
     stat: os.stat_result | None = None  # the file as it was when its turn came
-    cached: bool = False  # nobody listens for it
+    cached: bool = False  # its scores are there at once
     kept: bool = False  # the catalog has its scores
     result: ScanResult | None = None  # known beforehand: nothing has happened to the file, and the options are the same
+
+    @property
+    def is_recalled(self) -> bool:
+        """Whether nobody has listened for it; to be asked once its future is done."""
+        return self.cached or (not self.future.exception() and self.future.result().is_recalled)
 
 
 class _Scan:
@@ -210,7 +216,20 @@ class _Scan:
         if twin := self.linked.get((stat.st_dev, stat.st_ino)):
             return _Track(file, twin, stat, cached=True)
         reason = self._reason_to_skip(file, stat)
-        return _Track(file, settled(reason) if reason else self.ears.listen(file), stat)
+        if reason:
+            return _Track(file, settled(reason), stat)
+        if not self.options.listen:
+            return _Track(file, self.ears.recognise(file, partial(self._known_sound, file)), stat)
+        return _Track(file, self.ears.listen(file, self._same_sound), stat)
+
+    def _same_sound(self, sound: str) -> Heard | None:
+        return self.catalog.recall_sound(sound, self.fingerprint)
+
+    def _known_sound(self, file: Path, sound: str | None) -> Heard:
+        heard = self._same_sound(sound) if sound else None
+        if heard is None:
+            raise _unheard(file)
+        return heard
 
     def _known_result(self, file: Path, stat: os.stat_result) -> ScanResult | None:
         if self._is_guarded(stat):
@@ -233,8 +252,8 @@ class _Scan:
 
     def _reason_to_skip(self, file: Path, stat: os.stat_result) -> SkippedError | None:
         """Why a file that would have to be heard is not to be."""
-        if not self.options.listen:
-            return SkippedError(file, FailureKind.UNHEARD, "has not been heard yet; `mtag scan` hears it")
+        if not self.options.listen and not self.catalog.knows_sound_at(file):
+            return _unheard(file)
         failure = self._failed(file)
         if failure and failure.kind is FailureKind.CRASH and failure.is_of(stat) and not self.options.retry_failed:
             day = time.strftime("%Y-%m-%d", time.localtime(failure.happened))
@@ -249,8 +268,10 @@ class _Scan:
         with suppress(OSError):
             now = os.stat(track.path)
             if is_same(track.stat, now):
-                digest = sampled_digest(track.path)
-                self.catalog.remember(track.path, now, self.fingerprint, track.future.result(), digest)
+                heard = track.future.result()
+                if heard.is_recalled and heard.sound:
+                    follow(self.catalog, track.path, now, heard.sound)
+                self.catalog.remember(track.path, now, self.fingerprint, heard, sampled_digest(track.path))
 
     def _finish(self, track: _Track) -> ScanResult:
         """Deal with a file that has been heard; whatever goes wrong is its result."""
@@ -268,7 +289,7 @@ class _Scan:
         if not skipped and track.stat:
             self.catalog.record_failure(track.path, track.stat, error.kind, error.reason)
         status = Status.SKIPPED if skipped else Status.FAILED
-        return ScanResult(track.path, status, cached=track.cached, duration=duration, error=error)
+        return ScanResult(track.path, status, cached=track.is_recalled, duration=duration, error=error)
 
     def _tag_at_last(self, track: _Track, heard: Heard) -> ScanResult:
         """Tag a file; should another mtag have been faster, take the file as that one left it."""
@@ -309,7 +330,7 @@ class _Scan:
             new_genres=planned.genres != current.genres,
             abstained=not words,
             tags=rank(heard.scores, self.tags, options.top or N_TAGS_SHOWN),
-            cached=track.cached,
+            cached=track.is_recalled,
             duration=heard.duration,
         )
         after = replace(planned, before=current.untouched)
@@ -340,7 +361,12 @@ class _Scan:
         path, options = track.path, self.options
         if track.stat is None:
             raise ChangedError(path)
-        digest = self.ears.decoders.packet_digest
+        sound = track.future.result().sound
+
+        def digest(file: Path) -> str:
+            # Taken when the file was heard; if that is no more its sound, the copy's differs and is refused.
+            return sound if sound and file == path else self.ears.decoders.packet_digest(file)
+
         return self.recorder.change(
             path,
             track.stat,
@@ -354,3 +380,7 @@ class _Scan:
                 announce=announce,
             ),
         )
+
+
+def _unheard(file: Path) -> SkippedError:
+    return SkippedError(file, FailureKind.UNHEARD, "has not been heard yet; `mtag scan` hears it")

@@ -42,7 +42,8 @@ def is_known_by_another_name(catalog: Catalog, path: Path, stat: os.stat_result)
     """Look for a file in the catalog under the name it had before, or the other names that it has.
 
     It is the same where device, inode, size and time are; or where size and time are, its old name leads nowhere any
-    more, and sampled blocks are equal. From then on the catalog knows it by this name.
+    more, and sampled blocks are equal. From then on the catalog knows it by this name. None of this reads the file
+    through, as `follow` has to.
     """
     digest: bytes | None = None
     for relative in catalog.relatives(path, stat):
@@ -57,6 +58,20 @@ def is_known_by_another_name(catalog: Catalog, path: Path, stat: os.stat_result)
             catalog.move_track(relative.id, path, stat)
             return True
     return False
+
+
+def follow(catalog: Catalog, path: Path, stat: os.stat_result, sound: str) -> None:
+    """Take the history of a track along to a file of the same sound, where the track's own file is no more.
+
+    So one is known again that another program has renamed and tagged at once. Of a file that the catalog has by this
+    name and sound, and of copies that are both there, each has its own history.
+    """
+    namesakes = catalog.namesakes(sound)
+    if Path(os.path.abspath(path)) in [place for _, place in namesakes]:
+        return
+    gone = next((track for track, place in namesakes if not os.path.lexists(place)), None)
+    if gone is not None:
+        catalog.move_track(gone, path, stat)
 
 
 def _is_same_file(path: Path, stat: os.stat_result) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.catalogfile import Store, path_key, path_of, signed, state_of, utf8
+from mtag.catalogfile import BUSY_SECONDS, Store, explained, path_key, path_of, signed, state_of, utf8
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +22,8 @@ class Heard:
     scores: NDArray[np.float32]  # (50,) in [0, 1], in the bundle's order of tags
     duration: float  # seconds
     n_windows: int  # windows that were not silent
+    sound: str | None = None  # digest of the audio's packets, the same whatever the tags; None: not known
+    is_recalled: bool = False  # it was another listening, to the same sound
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,28 @@ class Scores(Store):
         )
         return heard_of(*row) if row else None
 
+    def recall_sound(self, sound: str, fingerprint: str) -> Heard | None:
+        """What was heard in some file of the same sound, or None. Any thread may ask.
+
+        Parameters
+        ----------
+        sound
+            Digest of a file's audio packets.
+        fingerprint
+            Identifies the models that gave the scores.
+        """
+        with explained(self.path), closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS)) as connection:
+            row = connection.execute(
+                "SELECT scores, duration, windows FROM tracks JOIN scores ON track = id"
+                " WHERE sound = ? AND fingerprint = ? LIMIT 1",
+                (sound, fingerprint),
+            ).fetchone()
+        return replace(heard_of(*row), sound=sound, is_recalled=True) if row else None
+
     def remember(
         self, path: Path, stat: os.stat_result, fingerprint: str, heard: Heard, digest: bytes | None = None
     ) -> None:
-        """Keep what was heard in a file; what was heard before the file changed is forgotten.
+        """Keep what was heard in a file; what was heard before its sound changed is forgotten.
 
         Parameters
         ----------
@@ -79,18 +101,19 @@ class Scores(Store):
         key = path_key(path)
         state = state_of(stat)
         with self._transaction() as connection:
-            for table in ("scores", "outcomes"):
-                connection.execute(
-                    f"DELETE FROM {table} WHERE track ="
-                    " (SELECT id FROM tracks WHERE path = ? AND (size <> ? OR mtime_ns <> ?))",
-                    (key, *state[:2]),
-                )
+            changed = "(SELECT id FROM tracks WHERE path = ? AND (size <> ? OR mtime_ns <> ?)"
+            connection.execute(f"DELETE FROM outcomes WHERE track = {changed})", (key, *state[:2]))
             connection.execute(
-                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows, digest)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
+                f"DELETE FROM scores WHERE track = {changed} AND coalesce(sound <> ?, TRUE))",
+                (key, *state[:2], heard.sound),
+            )
+            connection.execute(
+                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows, digest, sound)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET size = excluded.size,"
                 " mtime_ns = excluded.mtime_ns, device = excluded.device, inode = excluded.inode,"
-                " duration = excluded.duration, windows = excluded.windows, digest = excluded.digest",
-                (key, *state, heard.duration, heard.n_windows, digest),
+                " duration = excluded.duration, windows = excluded.windows, digest = excluded.digest,"
+                " sound = excluded.sound",
+                (key, *state, heard.duration, heard.n_windows, digest, heard.sound),
             )
             connection.execute(
                 "INSERT OR REPLACE INTO scores SELECT id, ?, ? FROM tracks WHERE path = ?",
@@ -116,6 +139,15 @@ class Scores(Store):
         )
         return [Relative(track, path_of(key), bool(same), digest) for track, key, same, digest in rows]
 
+    def namesakes(self, sound: str) -> list[tuple[int, Path]]:
+        """Numbers and paths of the tracks that have a sound, latest first."""
+        rows = self._rows("SELECT id, path FROM tracks WHERE sound = ? ORDER BY id DESC LIMIT 50", (sound,))
+        return [(track, path_of(key)) for track, key in rows]
+
+    def knows_sound_at(self, path: Path) -> bool:
+        """Whether the sound of what lay at a path is known, whatever has happened to the file since."""
+        return self._row("SELECT 1 FROM tracks WHERE path = ? AND sound IS NOT NULL", (path_key(path),)) is not None
+
     def move_track(self, track: int, path: Path, stat: os.stat_result) -> None:
         """Note that a file goes by another name now; its history goes with it."""
         with self._transaction() as connection:
@@ -131,8 +163,8 @@ class Scores(Store):
         with self._transaction() as connection:
             connection.execute("DELETE FROM tracks WHERE path = ?", (key,))
             connection.execute(
-                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows, digest)"
-                " SELECT ?, size, mtime_ns, ?, ?, duration, windows, digest FROM tracks WHERE id = ?",
+                "INSERT INTO tracks (path, size, mtime_ns, device, inode, duration, windows, digest, sound)"
+                " SELECT ?, size, mtime_ns, ?, ?, duration, windows, digest, sound FROM tracks WHERE id = ?",
                 (key, *state_of(stat)[2:], track),
             )
             connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,11 @@ from pathlib import Path
 from mtag import tagfile
 from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog, Change, Run
-from mtag.errors import CatalogError, FailureKind, SkippedError
+from mtag.errors import CatalogError, FailureKind, FileError, SkippedError
 from mtag.hearing import failure_of
 from mtag.recorder import Recorder
 from mtag.results import Restored, Status
-from mtag.sameness import is_known_by_another_name
+from mtag.sameness import follow, is_known_by_another_name
 from mtag.tagfile import Digest, Field, HardLinkedError, HardLinks, Mtime, Snapshot
 from mtag.walk import find_files
 
@@ -58,16 +59,27 @@ def find_run(catalog: Catalog, name: str) -> Run:
 def changes_of(catalog: Catalog, run: Run, paths: Sequence[Path] | None = None) -> list[Change]:
     """The changes of a run, latest first: all, or those in files under some paths.
 
-    Files that have moved are looked for under those paths.
+    Files that have moved are looked for under those paths, even if other programs have tagged them since.
     """
     changes = catalog.changes(run.id)
     if paths and not all(os.path.lexists(change.place) for change in changes):
-        for file in find_files(paths):
-            if isinstance(file, Path):
-                is_known_by_another_name(catalog, file, os.stat(file))
+        with Decoders() as decoders:
+            for file in find_files(paths):
+                if isinstance(file, Path):
+                    with suppress(FileError, OSError):
+                        _follow(catalog, file, decoders.packet_digest)
         changes = catalog.changes(run.id)
     roots = [Path(os.path.abspath(path)) for path in paths or ()]
     return [change for change in reversed(changes) if not roots or _is_under(change, roots)]
+
+
+def _follow(catalog: Catalog, file: Path, digest: Digest) -> None:
+    """Have the catalog know a file that mtag wrote by the name it has now."""
+    stat = os.stat(file)
+    if is_known_by_another_name(catalog, file, stat) or catalog.knows_sound_at(file):
+        return
+    if tagfile.read_fields(file).before is not None:  # other files need not be read through
+        follow(catalog, file, stat, digest(file))
 
 
 def undo(

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,24 @@ def test_a_changed_file_takes_the_other_models_old_scores_with_it(catalog):
     catalog.remember(Path("song.mp3"), stat(size=2), "fast", heard(2))
     assert catalog.recall(Path("song.mp3"), stat(size=2), "full") is None
     assert catalog.recall(Path("song.mp3"), stat(size=2), "fast") is not None
+
+
+def test_scores_of_other_models_stay_while_the_sound_does(catalog):
+    catalog.remember(Path("song.mp3"), stat(), "full", replace(heard(1), sound="do"))
+    catalog.remember(Path("song.mp3"), stat(size=2), "fast", replace(heard(2), sound="do"))
+    assert catalog.recall(Path("song.mp3"), stat(size=2), "full") is not None
+    catalog.remember(Path("song.mp3"), stat(size=3), "fast", replace(heard(3), sound="re"))
+    assert catalog.recall(Path("song.mp3"), stat(size=3), "full") is None
+
+
+def test_a_sound_is_recalled_in_any_thread_whatever_the_file(catalog):
+    catalog.remember(Path("song.mp3"), stat(), FINGERPRINT, replace(heard(), sound="do"))
+    asked = [("do", FINGERPRINT), ("re", FINGERPRINT), ("do", "another model")]
+    with ThreadPoolExecutor(1) as pool:
+        known, *unknown = pool.map(lambda question: catalog.recall_sound(*question), asked)
+    np.testing.assert_array_equal(known.scores, heard().scores)
+    assert (known.duration, known.n_windows, known.sound, known.is_recalled) == (245.5, 9, "do", True)
+    assert unknown == [None, None]
 
 
 def test_a_relative_path_is_the_absolute_one(catalog, tmp_path, monkeypatch):

@@ -9,11 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import mutagen
 import numpy as np
 import pytest
 from mutagen.flac import FLAC
+from mutagen.id3 import TIT2
 
 from mtag.atomic import litter_name
+from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
@@ -585,11 +588,69 @@ def test_a_file_that_moved_to_another_disk_is_recognised_by_its_content(run, mus
     assert all(result.cached for result in results)
 
 
-def test_a_copy_beside_its_original_is_heard_for_itself(run, music, catalog):
+def retagged(path: Path) -> Path:
+    """The same file after another program has written to its tag."""
+    tags = mutagen.File(path, easy=True)
+    if tags.tags is None:
+        tags.add_tags()
+    tags["title" if path.suffix != ".wav" else "TIT2"] = "x" * 9000 if path.suffix != ".wav" else TIT2(3, ["x" * 9000])
+    tags.save()
+    return path
+
+
+def test_a_file_that_another_program_has_tagged_is_not_listened_to_again(run, music, catalog):
+    run(music, options=WRITE)
+    sizes = [path.stat().st_size for path in find_files([music])]
+    for path in music.iterdir():
+        retagged(path)
+    assert all(path.stat().st_size > size for path, size in zip(find_files([music]), sizes, strict=True))
+    results = run(music, options=WRITE, listener=Listener(pytest.fail))
+    assert statuses(results) == ["unchanged"] * 5
+    assert all(result.cached for result in results)
+    assert catalog.info().n_tracks == 5
+
+
+def test_a_file_that_was_tagged_and_renamed_at_once_takes_its_history_along(run, music, catalog):
+    run(music / "1.flac", options=WRITE)
+    retagged((music / "1.flac").rename(music / "A better name.flac"))
+    (result,) = run(music / "A better name.flac", options=WRITE, listener=Listener(pytest.fail))
+    assert (result.status, result.cached) == (Status.UNCHANGED, True)
+    assert [change.place for change in catalog.changes(1)] == [music / "A better name.flac"]
+    assert catalog.info().n_tracks == 1
+
+
+def test_copies_of_a_file_are_heard_once_and_each_has_its_own_history(run, music, catalog):
+    run(music / "1.flac", options=WRITE)
+    retagged(Path(shutil.copy(music / "1.flac", music / "copy.flac")))
+    results = run(music / "1.flac", music / "copy.flac", options=WRITE, listener=Listener(pytest.fail))
+    assert statuses(results) == ["unchanged", "unchanged"]
+    assert [change.place for change in catalog.changes(1)] == [music / "1.flac"]
+    assert catalog.info().n_tracks == 2
+
+
+def test_other_music_under_a_known_name_is_heard(run, music):
     run(music / "1.flac")
-    shutil.copy2(music / "1.flac", music / "copy.flac")
-    assert not run(music / "copy.flac")[0].cached
-    assert run(music / "1.flac")[0].cached
+    encode(music / "1.flac", noise(1.5, SR), SR)
+    assert not run(music / "1.flac")[0].cached
+
+
+def test_scores_of_other_models_stay_where_only_the_tag_has_changed(run, music):
+    fast = replace(PREVIEW, fast=True)
+    run(music / "1.flac")
+    run(music / "1.flac", options=fast)
+    retagged(music / "1.flac")
+    for options in (PREVIEW, fast):
+        assert run(music / "1.flac", options=options, listener=Listener(pytest.fail))[0].cached
+
+
+def test_a_file_without_an_end_to_its_packets_is_heard_all_the_same(run, music, monkeypatch):
+    def fail(decoders: Decoders, path: Path) -> str:
+        raise FileError(path, FailureKind.DECODE, "cannot be read to its end")
+
+    monkeypatch.setattr(Decoders, "packet_digest", fail)
+    assert statuses(run(music / "1.flac")) == ["preview"]
+    os.utime(music / "1.flac", (5, 5))
+    assert not run(music / "1.flac")[0].cached
 
 
 def test_other_music_of_the_same_size_and_time_is_heard(run, tmp_path):
@@ -614,6 +675,16 @@ def test_without_listening_only_files_of_known_scores_are_dealt_with(run, music)
     assert results[1].comment == "mtag: guitar"
     assert results[0].error.kind is FailureKind.UNHEARD
     assert "mtag scan" in results[0].error.reason
+
+
+def test_without_listening_a_file_is_known_by_its_sound_and_other_music_under_its_name_is_not(run, music):
+    run(music / "1.flac", music / "4.wav")
+    retagged(music / "1.flac")
+    encode(music / "4.wav", noise(1.5, SR), SR)
+    deaf = replace(WRITE, listen=False)
+    results = run(music / "1.flac", music / "4.wav", options=deaf, listener=Listener(pytest.fail))
+    assert statuses(results) == ["written", "skipped"]
+    assert results[1].error.kind is FailureKind.UNHEARD
 
 
 # Failures

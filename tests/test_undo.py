@@ -12,6 +12,7 @@ import mutagen
 import pytest
 
 from mtag.atomic import litter_name
+from mtag.audio.decode import packet_digest
 from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
 from mtag.errors import CatalogError, FailureKind
@@ -49,7 +50,9 @@ def music(catalog, bundle, tmp_path) -> Path:
         if path.suffix == ".ape":  # cannot be encoded here, so it has no audio that could be compared
             path.unlink()
         else:
-            catalog.remember(path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1))
+            catalog.remember(
+                path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1, packet_digest(path))
+            )
     return folder
 
 
@@ -196,6 +199,18 @@ def test_a_moved_file_is_found_through_the_catalog_or_under_the_path_that_is_nam
     assert read_fields(moved.path).provenance == ""
 
 
+def test_a_file_that_was_renamed_and_tagged_at_once_is_found_by_its_sound(catalog, bundle, music):
+    before = read_fields(music / "full.flac")
+    write(catalog, bundle, music / "full.flac")
+    shutil.copy(music / "full.ogg", music / "never written.ogg")
+    moved = (music / "full.flac").rename(music / "A better name.flac")
+    edit(moved, "title", "y" * 9000)
+    (restored,) = take_back(catalog, "1", music)
+    assert (restored.path, restored.status) == (moved, Status.WRITTEN)
+    assert read_fields(moved) == before
+    assert mutagen.File(moved)["title"] == ["y" * 9000]
+
+
 def test_paths_choose_among_the_files_of_a_run(catalog, bundle, music):
     write(catalog, bundle, music)
     assert [result.path.name for result in take_back(catalog, LAST, music / "full.ogg")] == ["full.ogg"]
@@ -230,7 +245,7 @@ def test_time_stamps_are_kept_or_bumped_all_the_way(catalog, bundle, music, mtim
     paths = [music / "full.flac", music / "v23.mp3"]
     for path in paths:
         os.utime(path, (1, 1_000_000))
-        catalog.remember(path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1))
+        catalog.remember(path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1, packet_digest(path)))
     write(catalog, bundle, *paths, mtime=mtime)
     assert {path.stat().st_mtime_ns for path in paths} == {1_000_000 * 10**9 + later}
     assert {result.status for result in write(catalog, bundle, *paths)} == {Status.UNCHANGED}
