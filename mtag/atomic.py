@@ -12,7 +12,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,22 +22,14 @@ from typing import BinaryIO
 
 from mtag import inplace
 from mtag.copying import FULL, Patch, copy_patched
+from mtag.dressing import Mtime, dress, mtime_ns, set_times
 from mtag.errors import FailureKind, FileError
 
 NAME_BYTES = 255  # the longest name that file systems take
 LITTER = re.compile(r"\..*\.mtag-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
-BUMP_NS = 2_000_000_000  # enough for file systems that count in steps of two seconds
 LITTER_SECONDS = 24 * 3600.0  # where locks do not work, a copy this old belongs to nobody
 
 FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-class Mtime(str, Enum):
-    """The time stamp a changed file gets."""
-
-    NOW = "now"
-    KEEP = "keep"  # as if nothing had happened
-    BUMP = "bump"  # two seconds later: noticed by servers' quick scans, the order of files stays
 
 
 class HardLinks(str, Enum):
@@ -125,11 +116,12 @@ def rewrite(
                 return False
             _refuse_if_guarded(path, before, hardlinks)
             in_place = before.st_nlink > 1 and hardlinks is HardLinks.INPLACE
-            times = before.st_atime_ns, _mtime_ns(before, mtime)
+            times = before.st_atime_ns, mtime_ns(before, mtime)
             with _copy_beside(path, real) as copy:
                 copy_patched(source, copy.file, patches, before.st_size)
                 if not in_place:
-                    _dress(real, copy.path, before, times)
+                    dress(real, copy.path, before)
+                    set_times(path, copy.path, times, mtime)
                 _sync(copy.file)
                 check(copy.path)
                 source.close()  # Windows renames no file that is open
@@ -223,28 +215,6 @@ def _new_copy(path: Path, real: Path) -> _Copy:
         if os.fstat(file.fileno()).st_nlink:
             return _Copy(copy, file)
         file.close()  # taken for litter by another process in the moment before it was locked
-
-
-def _dress(real: Path, copy: Path, stat: os.stat_result, times: tuple[int, int]) -> None:
-    """Give the copy the original's owner, permissions, attributes and access list, and its times."""
-    if sys.platform != "win32":
-        for uid, gid in ((stat.st_uid, stat.st_gid), (-1, stat.st_gid)):
-            with contextlib.suppress(OSError):
-                os.chown(copy, uid, gid)
-                break
-    shutil.copystat(real, copy)
-    if sys.platform == "darwin":
-        import ctypes
-
-        access_list_and_attributes = 1 << 0 | 1 << 2  # copyfile(3)'s COPYFILE_ACL | COPYFILE_XATTR
-        ctypes.CDLL(None).copyfile(os.fsencode(real), os.fsencode(copy), None, access_list_and_attributes)
-    os.utime(copy, ns=times)
-
-
-def _mtime_ns(stat: os.stat_result, mtime: Mtime) -> int:
-    if mtime is Mtime.NOW:
-        return time.time_ns()
-    return stat.st_mtime_ns + (BUMP_NS if mtime is Mtime.BUMP else 0)
 
 
 def _sync(file: BinaryIO) -> None:

@@ -19,12 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtag import atomic, copying
-from mtag.atomic import HardLinkedError, HardLinks, Mtime, is_litter, litter_name, remove_litter, rewrite
+from mtag.atomic import HardLinkedError, HardLinks, is_litter, litter_name, remove_litter, rewrite
 from mtag.copying import Patch
+from mtag.dressing import Mtime
 from mtag.errors import FailureKind, FileError
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
 OLD, NEW = b"old content", b"new content"
+CHMOD = os.chmod  # a test puts another in its place
 
 
 @pytest.fixture
@@ -211,6 +213,43 @@ def test_the_time_stamp_is_now_or_kept_or_two_seconds_later(file: Path, mtime: M
     else:
         assert stat.st_mtime_ns == old + (2_000_000_000 if mtime is Mtime.BUMP else 0)
     assert stat.st_atime_ns == old - 5_000_000_000
+
+
+@pytest.fixture
+def nobodys(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file on a FAT disk that root has mounted for everybody: it has the permissions that all files have there."""
+
+    def refuse(path: object, *arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    file.chmod(0o600)  # as the copy is made
+    for name in ("chown", "chmod", "utime"):
+        monkeypatch.setattr(os, name, refuse)
+    return file
+
+
+@POSIX
+def test_where_nobody_may_set_permissions_and_times_a_file_can_be_written(nobodys: Path) -> None:
+    assert rewrite(nobodys, become(NEW), accept)
+    assert nobodys.read_bytes() == NEW
+
+
+@POSIX
+@pytest.mark.parametrize("mtime", [Mtime.KEEP, Mtime.BUMP])
+def test_a_time_stamp_that_cannot_be_kept_is_told(nobodys: Path, mtime: Mtime) -> None:
+    with pytest.raises(FileError, match="time stamps cannot be set here") as caught:
+        rewrite(nobodys, become(NEW), accept, mtime=mtime)
+    assert caught.value.kind is FailureKind.PERMISSION
+    assert [path.read_bytes() for path in nobodys.parent.iterdir()] == [OLD]
+
+
+@POSIX
+def test_permissions_that_would_be_lost_are_a_reason_not_to_write(nobodys: Path) -> None:
+    CHMOD(nobodys, 0o640)
+    with pytest.raises(FileError) as caught:
+        rewrite(nobodys, become(NEW), accept)
+    assert caught.value.kind is FailureKind.PERMISSION
+    assert [path.read_bytes() for path in nobodys.parent.iterdir()] == [OLD]
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o400])

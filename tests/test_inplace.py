@@ -19,7 +19,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mtag import inplace
-from mtag.atomic import HardLinks, Mtime, Patch, is_litter, litter_name, remove_litter, rewrite
+from mtag.atomic import HardLinks, is_litter, litter_name, remove_litter, rewrite
+from mtag.copying import Patch
+from mtag.dressing import Mtime
 from mtag.errors import FailureKind, FileError
 
 OLD, NEW = b"old content" * 2000, b"new content, and longer" * 2000

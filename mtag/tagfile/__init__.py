@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from mtag.atomic import HardLinkedError, HardLinks, Mtime, is_hard_linked, rewrite
+from mtag.atomic import HardLinkedError, HardLinks, is_hard_linked, rewrite
+from mtag.dressing import Mtime
 from mtag.errors import FailureKind, FileError
 from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed
