@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +169,8 @@ class _Scan:
         catalog.know_models(self.fingerprint, Models(combination, self.tags))
         self.failed_before = {failure.path: failure for failure in catalog.failures()}
         self.linked: dict[tuple[int, int], Future[Heard]] = {}  # files of several names, by device and inode
+        # To take a sound before hearing costs a few percent; the first sounds come with writing, at no cost.
+        self.recall = self._same_sound if catalog.knows_sounds() else None
 
     def results(self, files: Iterable[Path | FileError]) -> Iterator[ScanResult]:
         for track in in_order(self._begin_all(files), self.ears.limit, self._remember):
@@ -220,7 +222,7 @@ class _Scan:
             return _Track(file, settled(reason), stat)
         if not self.options.listen:
             return _Track(file, self.ears.recognise(file, partial(self._known_sound, file)), stat)
-        return _Track(file, self.ears.listen(file, self._same_sound), stat)
+        return _Track(file, self.ears.listen(file, self.recall), stat)
 
     def _same_sound(self, sound: str) -> Heard | None:
         return self.catalog.recall_sound(sound, self.fingerprint)
@@ -362,12 +364,9 @@ class _Scan:
         if track.stat is None:
             raise ChangedError(path)
         sound = track.future.result().sound
-
-        def digest(file: Path) -> str:
-            # Taken when the file was heard; if that is no more its sound, the copy's differs and is refused.
-            return sound if sound and file == path else self.ears.decoders.packet_digest(file)
-
-        return self.recorder.change(
+        # If what was taken when the file was heard is no more its sound, the copy's differs and is refused.
+        digest = cache(lambda file: sound if sound and file == path else self.ears.decoders.packet_digest(file))
+        is_written = self.recorder.change(
             path,
             track.stat,
             lambda announce: tagfile.write(
@@ -380,6 +379,9 @@ class _Scan:
                 announce=announce,
             ),
         )
+        if is_written and not sound:
+            self.catalog.know_sound(path, digest(path))  # from before, and the same still
+        return is_written
 
 
 def _unheard(file: Path) -> SkippedError:

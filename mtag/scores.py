@@ -144,6 +144,15 @@ class Scores(Store):
         rows = self._rows("SELECT id, path FROM tracks WHERE sound = ? ORDER BY id DESC LIMIT 50", (sound,))
         return [(track, path_of(key)) for track, key in rows]
 
+    def knows_sounds(self) -> bool:
+        """Whether the sound of any track is known."""
+        return self._row("SELECT 1 FROM tracks WHERE sound IS NOT NULL LIMIT 1") is not None
+
+    def know_sound(self, path: Path, sound: str) -> None:
+        """Note the sound of a file that was heard."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE tracks SET sound = ? WHERE path = ?", (sound, path_key(path)))
+
     def knows_sound_at(self, path: Path) -> bool:
         """Whether the sound of what lay at a path is known, whatever has happened to the file since."""
         return self._row("SELECT 1 FROM tracks WHERE path = ? AND sound IS NOT NULL", (path_key(path),)) is not None

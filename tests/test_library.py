@@ -16,6 +16,7 @@ from mutagen.flac import FLAC
 from mutagen.id3 import TIT2
 
 from mtag.atomic import litter_name
+from mtag.audio.decode import packet_digest
 from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
@@ -635,15 +636,37 @@ def test_other_music_under_a_known_name_is_heard(run, music):
 
 
 def test_scores_of_other_models_stay_where_only_the_tag_has_changed(run, music):
-    fast = replace(PREVIEW, fast=True)
-    run(music / "1.flac")
+    fast = replace(WRITE, fast=True)
+    run(music / "1.flac", options=WRITE)
     run(music / "1.flac", options=fast)
     retagged(music / "1.flac")
-    for options in (PREVIEW, fast):
+    for options in (WRITE, fast):
         assert run(music / "1.flac", options=options, listener=Listener(pytest.fail))[0].cached
 
 
+def test_a_first_preview_takes_no_sounds_and_what_comes_after_writing_is_known_without_it(run, music, monkeypatch):
+    taken: list[Path] = []
+
+    def take(decoders: Decoders, path: Path) -> str:
+        taken.append(path)
+        return packet_digest(path)
+
+    monkeypatch.setattr(Decoders, "packet_digest", take)
+    run(music)
+    assert not taken
+    run(music / "1.flac", options=WRITE)
+    assert taken.count(music / "1.flac") == 1  # the other is the copy's
+    taken.clear()
+    shutil.copy(music / "0.mp3", music / "new.mp3")
+    assert not run(music / "new.mp3", options=WRITE)[0].cached
+    assert taken.count(music / "new.mp3") == 1
+    shutil.copy(music / "new.mp3", music / "newer.mp3")
+    assert run(music / "newer.mp3")[0].cached
+
+
 def test_a_file_without_an_end_to_its_packets_is_heard_all_the_same(run, music, monkeypatch):
+    run(music / "0.mp3", options=WRITE)
+
     def fail(decoders: Decoders, path: Path) -> str:
         raise FileError(path, FailureKind.DECODE, "cannot be read to its end")
 
@@ -678,10 +701,10 @@ def test_without_listening_only_files_of_known_scores_are_dealt_with(run, music)
 
 
 def test_without_listening_a_file_is_known_by_its_sound_and_other_music_under_its_name_is_not(run, music):
-    run(music / "1.flac", music / "4.wav")
+    run(music / "1.flac", music / "4.wav", options=WRITE)
     retagged(music / "1.flac")
     encode(music / "4.wav", noise(1.5, SR), SR)
-    deaf = replace(WRITE, listen=False)
+    deaf = replace(WRITE, listen=False, top=1)
     results = run(music / "1.flac", music / "4.wav", options=deaf, listener=Listener(pytest.fail))
     assert statuses(results) == ["written", "skipped"]
     assert results[1].error.kind is FailureKind.UNHEARD

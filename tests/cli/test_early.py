@@ -81,7 +81,7 @@ def test_a_command_hears_with_the_decoder_that_was_started_first_and_ends_it(com
     first = start_first([command])
     monkeypatch.setattr(Decoders, "_start", None)  # no other may start
     assert run([command, str(song)], first) == 0
-    assert first.n_tasks > 0
+    assert first.n_tasks == 1
     with pytest.raises(ProcessLookupError):
         os.kill(first.pid, 0)
 
