@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutagen import id3
 from mutagen.flac import FLAC
+from mutagen.wave import WAVE
 
 from mtag.atomic import rewrite
 from mtag.tagfile import (
@@ -39,7 +41,7 @@ from mtag.tagfile import (
 from mtag.tagfile.edit import Edit
 from mtag.tagfile.items import Container, Items, with_line, with_values
 from tests.plain import plain
-from tests.tagged import MAKERS, all_kinds, audio_digest, v1_tag
+from tests.tagged import MAKERS, all_kinds, audio_digest, mp3_bare, v1_tag
 
 FILL, APPEND, REPLACE = GenrePolicy
 PROVENANCE = Field.PROVENANCE
@@ -347,3 +349,103 @@ def by_hand(path: Path, field: Field, names: tuple[str, ...]) -> None:
 def change(path: Path, items: Callable[[Container], Items]) -> None:
     """Give a file other items, without any of the checks."""
     rewrite(path, Edit(path, lambda container: (items(container), ()), same_audio).patches, lambda copy: None)
+
+
+# Programs that copy a tag into an older one beside it
+
+COPIED = {**WORDS, Field.GENRE: ("Techno", "Dub")}  # of which ID3v1 knows the first
+
+
+def written_with_v1(path: Path, **frames: str) -> None:
+    """What Picard, Mp3tag or TagLib make of an MP3: a new tag, and the same once more in ID3v1."""
+    tags = id3.ID3(path, load_v1=False)
+    for name, text in frames.items():
+        tags.add(getattr(id3, name)(3, [text]))
+    tags.save(path, v1=2)
+
+
+def add_info(path: Path, genre: bytes) -> None:
+    """The same in a WAV file's INFO list."""
+    info = b"INFO" + struct.pack("<4sI", b"IGNR", len(genre)) + genre + bytes(len(genre) % 2)
+    data = path.read_bytes()
+    data += bytes(len(data) % 2) + struct.pack("<4sI", b"LIST", len(info)) + info
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+
+
+@pytest.mark.parametrize("title_first", [True, False])
+def test_a_genre_that_another_program_has_copied_into_id3v1_is_still_mtags(tmp_path: Path, title_first: bool) -> None:
+    path = mp3_bare(tmp_path / "song.mp3")
+    if title_first:
+        written = id3.ID3()
+        written.add(id3.TIT2(3, ["Title"]))
+        written.save(path)
+    tag(path, COPIED)
+    done = snapshot(path)
+    written_with_v1(path, TPE1="Artist")
+    assert path.read_bytes()[-128:].startswith(b"TAG")
+    assert path.read_bytes()[-1] == 18  # Techno
+    assert read_fields(path).untouched == Fields()
+    assert not tag(path, COPIED)
+    for genres in (("House",), ("House", "Techno")):
+        other = {**COPIED, Field.GENRE: genres}
+        assert tag(path, other)
+        assert not tag(path, other)
+        assert read_fields(path).genres == genres
+        assert read_fields(path).untouched == Fields()
+    assert tag(path, COPIED)
+    assert changed_since(path, done) <= {Field.PROVENANCE}
+    assert strip(path, same_audio)
+    assert set(id3.ID3(path, load_v1=False)) == {"TPE1", "TIT2"} if title_first else {"TPE1"}
+
+
+def test_a_genre_that_has_been_copied_can_be_undone(tmp_path: Path) -> None:
+    path = mp3_bare(tmp_path / "song.mp3")
+    before = snapshot(path)
+    tag(path, COPIED)
+    written_with_v1(path, TPE1="Artist")
+    assert restore(path, before, same_audio)
+    assert set(id3.ID3(path, load_v1=False)) == {"TPE1"}
+
+
+def test_where_only_the_copy_was_added_nothing_of_mtags_stays_in_the_tag(tmp_path: Path) -> None:
+    path = mp3_bare(tmp_path / "song.mp3")
+    audio = path.read_bytes()
+    tag(path, COPIED)
+    written_with_v1(path)
+    assert not tag(path, COPIED)
+    assert tag(path, {Field.GENRE: ("Techno",)})
+    assert read_fields(path).untouched == Fields()
+    assert strip(path, same_audio)
+    assert path.read_bytes()[:-128] == audio
+
+
+def test_a_genre_of_somebodys_own_in_id3v1_stays_theirs(tmp_path: Path) -> None:
+    path = mp3_bare(tmp_path / "song.mp3")
+    path.write_bytes(path.read_bytes() + v1_tag(genre=18))
+    tag(path, COPIED)
+    assert read_fields(path).genres == ("Techno",)
+    written_with_v1(path, TPE2="Band")
+    assert read_fields(path).untouched.genres == ("Techno",)
+    assert not tag(path, COPIED)
+    assert tag(path, COPIED, REPLACE)
+    assert read_fields(path).untouched.genres == ("Techno",)
+    assert strip(path, same_audio)
+    assert read_fields(path).genres == ("Techno",)
+
+
+@pytest.mark.parametrize("genre", [b"Techno", b"techno; dub"])
+def test_a_genre_that_another_program_has_copied_into_info_is_still_mtags(files: Path, genre: bytes) -> None:
+    with copied(files / "info.wav") as path:
+        tag(path, COPIED)
+        add_info(path, genre)
+        assert read_fields(path).untouched.genres == ()
+        assert not tag(path, COPIED)
+        assert strip(path, same_audio)
+        assert WAVE(path).tags is None
+
+
+def test_another_genre_in_info_is_theirs(files: Path) -> None:
+    with copied(files / "info.wav") as path:
+        tag(path, COPIED)
+        add_info(path, b"Swing")
+        assert read_fields(path).untouched.genres == ("Swing",)

@@ -18,6 +18,7 @@ from mtag.tagfile.items import Container, Malformed, size_of
 from mtag.tagfile.mp4 import MP4
 from mtag.tagfile.mpeg import FrontID3, is_stream
 from mtag.tagfile.ogg import Ogg
+from mtag.tagfile.origin import repeats_genres
 
 HEAD_BYTES = 16  # enough to know a container
 APE_KINDS = {
@@ -29,7 +30,7 @@ APE_KINDS = {
 
 
 def open_container(file: BinaryIO) -> Container | None:
-    """Read the tag of an open file.
+    """Read the tag of an open file; what other programs have copied from it into an older one is not looked at.
 
     Returns
     -------
@@ -40,6 +41,13 @@ def open_container(file: BinaryIO) -> Container | None:
     Malformed
         The container or its tag is damaged.
     """
+    container = _recognised(file)
+    if container and repeats_genres(container):
+        container.disregard_genres()
+    return container
+
+
+def _recognised(file: BinaryIO) -> Container | None:
     start = _behind_id3(file)
     file.seek(start)
     head = file.read(HEAD_BYTES)

@@ -288,7 +288,7 @@ def render(dialect: ID3, items: Items, sizes: Iterable[int]) -> bytes:
 
 
 def from_v1(v1: bytes, dialect: ID3) -> Items:
-    """Frames that say what a tag of 128 bytes at the file's end says, in its very bytes.
+    """Frames that say what a tag of 128 bytes at the file's end says, in its very bytes, but for mtag's comment.
 
     Players that find a new tag look at the old one no more, so it has to bring the title and the rest along.
     """
@@ -304,7 +304,8 @@ def from_v1(v1: bytes, dialect: ID3) -> Items:
     cut = {name: text.split(b"\0")[0].rstrip() for name, text in texts.items()}
     frames = [dialect.item(name, b"\0" + text) for name, text in cut.items() if text]
     comment = _v1_comment(v1)
-    return (*frames, dialect.item("COMM", b"\0" + LANGUAGE + b"\0" + comment)) if comment else tuple(frames)
+    is_theirs = comment and not is_ours(comment.decode("latin-1"))
+    return (*frames, dialect.item("COMM", b"\0" + LANGUAGE + b"\0" + comment)) if is_theirs else tuple(frames)
 
 
 def fields_of_v1(v1: bytes) -> Fields:

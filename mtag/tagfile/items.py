@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from mtag.copying import Patch
@@ -117,6 +118,7 @@ class Container(ABC):
     dialect: Dialect
     items: Items | None = None  # None when the file has no tag
     shown: Fields = Fields()  # what players show where the tag itself is silent: ID3v1, RIFF's INFO
+    copied: tuple[str, ...] = ()  # genres of mtag's that other programs have written there, of which nothing is shown
     room: Room = ()  # what the tag and its padding take up; () where that is nothing that could be chosen
 
     def begin(self, style: Style) -> None:  # noqa: B027 - only ID3 has a choice
@@ -125,6 +127,10 @@ class Container(ABC):
     def fresh(self) -> Items:
         """What a new tag has to begin with, so that nothing shown before is hidden by it."""
         return ()
+
+    def disregard_genres(self) -> None:
+        """Take no notice of the genres that players show where the tag is silent: they are copies."""
+        self.copied, self.shown = self.shown.genres, replace(self.shown, genres=())
 
     @abstractmethod
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:

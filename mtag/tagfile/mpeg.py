@@ -40,6 +40,11 @@ class FrontID3(id3.ID3Container):
         """Begin with what the ID3v1 tag says."""
         return id3.from_v1(self.v1, self.dialect) if self.v1 else ()
 
+    def disregard_genres(self) -> None:
+        """Have the ID3v1 tag name none."""
+        super().disregard_genres()
+        self.v1 = self.v1[:-1] + b"\xff"
+
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put a tag before the stream, in the place of the one that is there."""
         return [Patch(0, self.size, self.render(items, room))]

@@ -12,11 +12,11 @@ import binascii
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mtag.field import Field
-from mtag.tagfile.fields import VALUED, Fields, Style, agree, own_lines
+from mtag.tagfile.fields import SEPARATOR, VALUED, Fields, Style, agree, own_lines
 from mtag.tagfile.items import (
     Container,
     Dialect,
@@ -43,6 +43,8 @@ class Origin:
     stamp: str  # which mtag wrote
     before: Snapshot  # the fields it changed, as they were
     after: Mapping[Field, str]  # fingerprint of what each of them said afterwards
+    shown: tuple[str, ...] = ()  # genres that players showed where the tag was silent
+    copied: tuple[str, ...] = ()  # those of mtag's that other programs had written there
 
     def to_text(self) -> str:
         """The stamp, readable, and everything else packed."""
@@ -51,6 +53,7 @@ class Origin:
         items = [[index, names[item.key], item.place, item.raw.decode("latin-1")] for index, item in before.items]
         after = {field.value: self.after[field] for field in Field if field in self.after}
         data = {"s": before.spelling, "t": int(before.tagged), "r": before.room, "a": after, "i": items}
+        data |= {key: genres for key, genres in (("g", self.shown), ("c", self.copied)) if genres}
         packed = zlib.compress(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(), 9)
         return f"{self.stamp} {base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
 
@@ -68,7 +71,8 @@ class Origin:
                 (int(index), Item(before.key_of(Field(name)), raw.encode("latin-1"), str(place)))
                 for index, name, place, raw in data["i"]
             )
-            return cls(stamp, replace(before, items=items), after)
+            shown, copied = (tuple(map(str, data.get(key, ()))) for key in "gc")
+            return cls(stamp, replace(before, items=items), after, shown, copied)
         except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -80,6 +84,26 @@ def fields_of(container: Container) -> Fields:
         return now
     origin = _origin_in(container.dialect, container.items or ())
     return replace(now, provenance=origin.stamp if origin else UNNAMED, before=shown_in(container, original))
+
+
+def repeats_genres(container: Container) -> bool:
+    """Whether ID3v1 or INFO only repeat the genres that mtag wrote, as programs have them do that write both."""
+    items, shown = container.items or (), container.shown.genres
+    origin = _origin_in(container.dialect, items) if shown else None
+    if (
+        origin is None
+        or shown == origin.shown
+        or Field.GENRE not in origin.after
+        or origin.before.items_of(Field.GENRE)
+    ):
+        return False
+    ours = _spelt_apart((*said(container.dialect, items, Field.GENRE), *origin.copied))
+    is_unchanged = _fingerprint(container.dialect, items, Field.GENRE) == origin.after[Field.GENRE]
+    return is_unchanged and _spelt_apart(shown) <= ours
+
+
+def _spelt_apart(genres: Iterable[str]) -> set[str]:
+    return {part.strip().casefold() for genre in genres for part in genre.split(SEPARATOR)}
 
 
 def stripped(container: Container) -> Items | None:
@@ -142,7 +166,7 @@ def _with_origin(container: Container, base: Items | None, items: Items, stamp: 
     ):  # the comments' own state is seldom needed: mtag's line is known
         after = {field: _fingerprint(dialect, items, field) for field in fields}
         before = replace(take(container, base, fields), room=room)
-        text = Origin(stamp, before, after).to_text()
+        text = Origin(stamp, before, after, container.shown.genres, container.copied).to_text()
         new = in_order([*items, *dialect.spell(Field.PROVENANCE, (text,), Style(), None)])
         if _stripped(container, new) == base:
             return new

@@ -85,8 +85,8 @@ def put_back(container: Container, items: Items, before: Snapshot, fields: Colle
 
 def _originals(container: Container, before: Snapshot, fields: Collection[Field]) -> list[tuple[int, Item]]:
     """The items to put back, and where."""
-    if not before.tagged and container.fresh():  # what shows is still there
-        keys = {container.dialect.keys[field] for field in fields}
+    if not before.tagged and container.fresh():  # what showed is still there
+        keys = {container.dialect.keys[field] for field in fields if before.items_of(field)}
         return [(index, item) for index, item in enumerate(container.fresh()) if item.key in keys]
     items = translated(tuple(item for _, item in before.items), before.spelling, container.dialect, fields)
     places = [index for index, item in before.items if item.key in map(before.key_of, fields)]
