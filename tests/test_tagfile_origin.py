@@ -449,3 +449,32 @@ def test_another_genre_in_info_is_theirs(files: Path) -> None:
         tag(path, COPIED)
         add_info(path, b"Swing")
         assert read_fields(path).untouched.genres == ("Swing",)
+
+
+@pytest.mark.parametrize("joint", ["/", ";", ", ", " / ", "; "])
+def test_genres_that_another_program_has_joined_are_still_mtags(tmp_path: Path, joint: str) -> None:
+    path = mp3_bare(tmp_path / "song.mp3")
+    words = {field: COPIED[field] for field in (Field.GENRE, Field.COMMENT)}  # ID3 2.3 has no moods
+    before = snapshot(path)
+    tag(path, words)
+    done = snapshot(path)
+    tags = id3.ID3(path)
+    tags.update_to_v23()
+    tags.save(path, v2_version=3, v23_sep=joint)
+    assert id3.ID3(path, translate=False)["TCON"].text == [f"Techno{joint}Dub"]
+    assert changed_since(path, done) == frozenset()
+    assert read_fields(path).untouched == Fields()
+    tag(path, words)
+    assert read_fields(path).genres == ("Techno", "Dub")
+    tags.save(path, v2_version=3, v23_sep=joint)
+    assert strip(path, same_audio)
+    assert snapshot(path) == before
+
+
+def test_genres_that_somebody_has_added_one_to_are_theirs(tmp_path: Path) -> None:
+    path = mp3_bare(tmp_path / "song.mp3")
+    tag(path, COPIED)
+    tags = id3.ID3(path)
+    tags["TCON"] = id3.TCON(3, ["Techno/Dub/Minimal"])
+    tags.save(path)
+    assert read_fields(path).untouched.genres == ("Techno/Dub/Minimal",)

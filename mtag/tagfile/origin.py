@@ -30,7 +30,7 @@ from mtag.tagfile.items import (
     with_line,
     with_values,
 )
-from mtag.tagfile.snapshot import Snapshot, put_back, said, take
+from mtag.tagfile.snapshot import Snapshot, put_back, readings, said, take
 
 UNNAMED = "mtag"  # stands where no better stamp was given, and begins every one
 MAX_BYTES = 1 << 24  # unpacked; far more than anybody's genres and comments take
@@ -98,8 +98,7 @@ def repeats_genres(container: Container) -> bool:
     ):
         return False
     ours = _spelt_apart((*said(container.dialect, items, Field.GENRE), *origin.copied))
-    is_unchanged = _fingerprint(container.dialect, items, Field.GENRE) == origin.after[Field.GENRE]
-    return is_unchanged and _spelt_apart(shown) <= ours
+    return _is_as_left(container.dialect, items, Field.GENRE, origin) and _spelt_apart(shown) <= ours
 
 
 def _spelt_apart(genres: Iterable[str]) -> set[str]:
@@ -129,7 +128,7 @@ def _stripped(container: Container, items: Items) -> Items | None:
     origin = _origin_in(dialect, items)
     rest = tuple(item for item in items if not _is_own(dialect, item))
     after = origin.after if origin else {}
-    unchanged = {field for field in after if _fingerprint(dialect, rest, field) == after[field]}
+    unchanged = {field for field in after if origin and _is_as_left(dialect, rest, field, origin)}
     if Field.COMMENT not in unchanged:
         rest = with_line(dialect, rest, None)
     return put_back(container, rest, origin.before, unchanged) if origin else rest
@@ -164,7 +163,7 @@ def _with_origin(container: Container, base: Items | None, items: Items, stamp: 
         changed,
         [*changed, Field.COMMENT],
     ):  # the comments' own state is seldom needed: mtag's line is known
-        after = {field: _fingerprint(dialect, items, field) for field in fields}
+        after = {field: _fingerprint(said(dialect, items, field)) for field in fields}
         before = replace(take(container, base, fields), room=room)
         text = Origin(stamp, before, after, container.shown.genres, container.copied).to_text()
         new = in_order([*items, *dialect.spell(Field.PROVENANCE, (text,), Style(), None)])
@@ -187,5 +186,10 @@ def _is_own_text(text: str) -> bool:
     return text.split(" ")[0] == UNNAMED
 
 
-def _fingerprint(dialect: Dialect, items: Items, field: Field) -> str:
-    return hashlib.sha256("\0".join(said(dialect, items, field)).encode("utf-8", "replace")).hexdigest()[:12]
+def _is_as_left(dialect: Dialect, items: Items, field: Field, origin: Origin) -> bool:
+    """Whether a field says what it said when mtag had written."""
+    return origin.after[field] in map(_fingerprint, readings(dialect, items, field))
+
+
+def _fingerprint(values: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(values).encode("utf-8", "replace")).hexdigest()[:12]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from mtag.field import Field
@@ -12,6 +12,7 @@ from mtag.tagfile.dialects import dialect_of, translated
 from mtag.tagfile.fields import SEPARATOR
 from mtag.tagfile.items import KEYS, Container, Dialect, Item, Items, Room, in_order
 
+JOINTS = "/;,"  # Picard's in ID3 2.3, FFmpeg's, and a common one
 FIRST_FIELDS = frozenset({Field.GENRE, Field.COMMENT})  # all that version 0.1.0 knew
 
 
@@ -100,7 +101,7 @@ def differing(container: Container, after: Snapshot) -> frozenset[Field]:
     dialect, old = container.dialect, dialect_of(after.spelling)
     items = container.fresh() if container.items is None else container.items
     then = tuple(item for _, item in after.items)
-    return frozenset(field for field in after.fields if said(dialect, items, field) != said(old, then, field))
+    return frozenset(field for field in after.fields if said(old, then, field) not in readings(dialect, items, field))
 
 
 def said(dialect: Dialect, items: Items, field: Field) -> tuple[str, ...]:
@@ -108,3 +109,11 @@ def said(dialect: Dialect, items: Items, field: Field) -> tuple[str, ...]:
     texts = (text for item in items if item.key == dialect.keys[field] for text in dialect.values(item))
     parts = (part.strip() for text in texts for part in text.split(SEPARATOR))
     return tuple(filter(None, parts))
+
+
+def readings(dialect: Dialect, items: Items, field: Field) -> Iterator[tuple[str, ...]]:
+    """What the items of a field may say, first as they stand, then if another program has joined several values."""
+    values = said(dialect, items, field)
+    yield values
+    for joint in JOINTS:
+        yield tuple(filter(None, (part.strip() for value in values for part in value.split(joint))))
