@@ -97,8 +97,8 @@ def repeats_genres(container: Container) -> bool:
         or origin.before.items_of(Field.GENRE)
     ):
         return False
-    ours = _spelt_apart((*said(container.dialect, items, Field.GENRE), *origin.copied))
-    return _is_as_left(container.dialect, items, Field.GENRE, origin) and _spelt_apart(shown) <= ours
+    ours = _as_left(container.dialect, items, Field.GENRE, origin)
+    return ours is not None and _spelt_apart(shown) <= _spelt_apart((*ours, *origin.copied))
 
 
 def _spelt_apart(genres: Iterable[str]) -> set[str]:
@@ -128,7 +128,7 @@ def _stripped(container: Container, items: Items) -> Items | None:
     origin = _origin_in(dialect, items)
     rest = tuple(item for item in items if not _is_own(dialect, item))
     after = origin.after if origin else {}
-    unchanged = {field for field in after if origin and _is_as_left(dialect, rest, field, origin)}
+    unchanged = {field for field in after if origin and _as_left(dialect, rest, field, origin) is not None}
     if Field.COMMENT not in unchanged:
         rest = with_line(dialect, rest, None)
     return put_back(container, rest, origin.before, unchanged) if origin else rest
@@ -186,9 +186,10 @@ def _is_own_text(text: str) -> bool:
     return text.split(" ")[0] == UNNAMED
 
 
-def _is_as_left(dialect: Dialect, items: Items, field: Field, origin: Origin) -> bool:
-    """Whether a field says what it said when mtag had written."""
-    return origin.after[field] in map(_fingerprint, readings(dialect, items, field))
+def _as_left(dialect: Dialect, items: Items, field: Field, origin: Origin) -> tuple[str, ...] | None:
+    """What a field says, if that is still what it said when mtag had written."""
+    said_now = readings(dialect, items, field)
+    return next((values for values in said_now if _fingerprint(values) == origin.after[field]), None)
 
 
 def _fingerprint(values: tuple[str, ...]) -> str:
