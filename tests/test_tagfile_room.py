@@ -12,6 +12,7 @@ from mutagen import id3
 from mutagen.mp4 import MP4
 
 from mtag.tagfile import Field, Fields, GenrePolicy, Snapshot, read_fields, restore, snapshot, strip, write
+from mtag.tagfile.asf import EXTENSION
 from mtag.tagfile.origin import Origin
 from tests.encoding import encode, tone
 from tests.tagged import MAKERS, all_kinds, audio_digest, planned
@@ -60,6 +61,18 @@ def test_strip_gives_back_the_bytes_of_the_file_after_any_number_of_writes(song)
     tag(song, ("rock",), LINE * 40)
     tag(song, ("pop",), "mtag: short")
     assert strip(song, audio_digest)
+    assert song.read_bytes() == content
+
+
+@pytest.mark.parametrize("way", ["restore", "strip"])
+@pytest.mark.parametrize("song", ["full.wma"], indirect=True)
+def test_a_header_extension_that_mtag_had_to_make_goes_again(song, way):
+    song.write_bytes(song.read_bytes().replace(EXTENSION, EXTENSION[::-1]))  # an object that nobody knows
+    content, before = song.read_bytes(), snapshot(song)
+    assert content.count(EXTENSION) == 0
+    tag(song)
+    assert song.read_bytes().count(EXTENSION) == 1
+    assert restore(song, before, audio_digest) if way == "restore" else strip(song, audio_digest)
     assert song.read_bytes() == content
 
 

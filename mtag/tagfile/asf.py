@@ -110,7 +110,8 @@ class ASF(Container):
                 parts, inner = ([part for part in objects if part.guid != guid] for objects in (parts, inner))
             elif new != [item for item in self.items or () if item.place == place]:
                 _put(inner if place in "34" else parts, Part(guid, _render(place, new)))
-        if not inner and room[1:] == (0,):  # mtag made the extension
+        is_empty = all(part.guid in PLACES.values() for part in inner) and not any(i.place in "34" for i in items or ())
+        if is_empty and room[1:] == (0,):  # mtag made the extension
             parts = [part for part in parts if part.guid != EXTENSION]
         elif inner != self.inner:
             data = b"".join(part.render() for part in inner)
