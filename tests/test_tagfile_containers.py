@@ -12,7 +12,7 @@ import pytest
 from mutagen.mp4 import MP4
 from mutagen.ogg import OggPage
 
-from mtag.errors import FailureKind
+from mtag.errors import FailureKind, FileError
 from mtag.tagfile import Fields, read_fields, restore, snapshot, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.encoding import encode, noise, tone
@@ -211,6 +211,18 @@ def test_a_second_value_is_added_to_an_ape_comment_and_its_key_and_flags_stay(ma
     write(path, FIELDS, audio_digest)
     assert struct.pack("<II", 4 + 1 + len(LINE), 0) + b"comment\0mine\0" + LINE.encode() in path.read_bytes()
     assert path.read_bytes().endswith(v1_tag())
+
+
+def test_beside_an_ape_comment_that_is_no_text_none_is_written(made: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(made / "fake.ape", tmp_path))
+    content = path.read_bytes().replace(b"\4\0\0\0\0\0\0\0comment\0mine", b"\4\0\0\0\2\0\0\0comment\0mine")
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="field named COMMENT that holds no text") as caught:
+        write(path, FIELDS, audio_digest)
+    assert caught.value.kind is FailureKind.TAG_PARSE
+    assert path.read_bytes() == content
+    assert write(path, Fields(FIELDS.genres), audio_digest)
+    assert read_fields(path).genres == FIELDS.genres
 
 
 def test_an_ape_tag_that_looks_like_an_id3v1_tag_from_behind_is_found(tmp_path: Path) -> None:

@@ -122,12 +122,20 @@ class Ape(Container):
         start, stop = self.span.start, self.span.stop
         if items is None:
             return [Patch(start, stop, b"")]
+        self._refuse_doubles(items)
         body = b"".join(item.raw for item in items)
         header, footer = (
             HEAD.pack(APE_MAGIC, self.version, len(body) + HEAD.size, len(items), flags, b"")
             for flags in (HAS_HEADER | IS_HEADER, HAS_HEADER * self.has_header)
         )
         return [Patch(start, stop, header * self.has_header + body + footer)]
+
+    def _refuse_doubles(self, items: Items) -> None:
+        """A key may stand only once, whatever it holds; of two items others read the last."""
+        known = {item.key for item in self.items or ()}
+        for item in items:
+            if item.key not in known and f"{item.key}:?" in known:
+                raise Malformed(f"it has a field named {item.key} that holds no text")
 
 
 def _split(data: bytes) -> tuple[int, bytes, bytes]:
