@@ -111,6 +111,16 @@ def mp3_with_ape_and_v1(path: Path) -> Path:
     return path
 
 
+def mp3_with_older_tags_alone(path: Path) -> Path:
+    mp3_bare(path)
+    tag = APEv2()
+    tag["Title"], tag["Artist"], tag["Genre"] = "A title longer than ID3v1 can hold", ["One", "Zwö"], "Ape genre"
+    tag["Track"], tag["Replaygain_Track_Gain"] = "7/12", "-6.00 dB"
+    tag.save(path)
+    path.write_bytes(path.read_bytes() + v1_tag())
+    return path
+
+
 def v1_tag(title: bytes = b"Old title", comment: bytes = b"old comment", genre: int = 17) -> bytes:
     texts = (title.ljust(30, b"\0"), b"Old artist".ljust(30), b"Old album".ljust(30, b"\0"), b"1999")
     return b"TAG" + b"".join(texts) + comment.ljust(28, b"\0") + bytes([0, 7, genre])
@@ -334,6 +344,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "v23.mp3": with_front_tag(lambda: id3_tag(3)),
     "v24.mp3": with_front_tag(lambda: id3_tag(4, id3.COMM(encoding=3, lang="eng", desc="", text=["mine"]))),
     "ape-v1.mp3": mp3_with_ape_and_v1,
+    "no-id3.mp3": mp3_with_older_tags_alone,
     "plain.aac": lambda path: encode(path, tone(1.2)),
     "full.flac": flac,
     "bare.flac": flac_bare,

@@ -59,7 +59,8 @@ def copied(file: Path) -> Iterator[Path]:
         yield Path(shutil.copy(file, folder))
 
 
-@pytest.mark.parametrize("name", MAKERS)
+# A new tag brings along what the older ones say; then all else does not stay.
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "no-id3.mp3"])
 @settings(max_examples=24, deadline=None)
 @given(genres=NAMES, line=LINES, policy=POLICIES)
 def test_what_is_written_is_read_back_and_all_else_stays(

@@ -19,6 +19,7 @@ from tests.tagged import (
     id3_tag,
     id3v22_tag,
     mp3_bare,
+    mp3_with_older_tags_alone,
     planned,
     raw_frame,
     raw_tag,
@@ -188,6 +189,27 @@ def test_a_new_tag_brings_along_what_id3v1_says_and_goes_with_the_undoing(song: 
     }  # fmt: skip
     restore(song, taken, audio_digest)
     assert song.read_bytes() == before
+
+
+def test_a_new_tag_brings_along_what_apev2_says_and_id3v1_where_that_is_silent(tmp_path: Path) -> None:
+    path = mp3_with_older_tags_alone(tmp_path / "no-id3.mp3")
+    before, taken = path.read_bytes(), snapshot(path)
+    assert read_fields(path) == Fields(("Ape genre",), ("old comment",))
+    wanted = planned(read_fields(path), ("techno",), LINE, GenrePolicy.FILL)
+    assert wanted == Fields(("Ape genre",), ("old comment", LINE))  # it has a genre
+    write(path, wanted, audio_digest)
+    tags = id3.ID3(path, load_v1=False)
+    texts = {key: [*map(str, frame.text)] for key, frame in tags.items() if key != "TXXX:MTAG"}
+    assert texts == {
+        "TIT2": ["A title longer than ID3v1 can hold"], "TPE1": ["One", "Zwö"], "TALB": ["Old album"], "TDRC": ["1999"],
+        "TRCK": ["7/12"], "TCON": ["Ape genre"], "COMM::eng": ["old comment"], "COMM:mtag:eng": [LINE],
+    }  # fmt: skip
+    assert write(path, planned(read_fields(path), (), None, GenrePolicy.FILL), audio_digest)
+    assert path.read_bytes() == before
+    write(path, planned(read_fields(path), ("techno",), LINE, GenrePolicy.APPEND), audio_digest)
+    assert id3.ID3(path, load_v1=False)["TCON"].text == ["Ape genre", "techno"]
+    restore(path, taken, audio_digest)
+    assert path.read_bytes() == before
 
 
 def test_a_tag_made_by_mtag_stays_once_somebody_else_uses_it(song: Path, audio: bytes) -> None:

@@ -103,7 +103,8 @@ class Edit:
             if names != self.before.untouched.of(field):
                 confirmed = after.confirms(field, names, self.style)
             else:
-                confirmed = names != had or self.old.items is None or after.told[field] == before.told[field]
+                comes_or_goes = self.old.items is None or self.items is None  # a tag brings along what others show
+                confirmed = names != had or comes_or_goes or after.told[field] == before.told[field]
             if not confirmed:
                 return False
         return after.confirms(Field.COMMENT, own_lines(fields), Style())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -45,6 +45,11 @@ class ID3(Dialect):
     def spelling(self) -> str:
         """Everything that decides how frames are spelt."""
         return self.name + " plain" * self.plain_sizes + " unsynchronised" * self.unsynchronised
+
+    @property
+    def year(self) -> str:
+        """The frame that holds the year."""
+        return "TDRC" if self.version == 4 else "TYER"
 
     @property
     def head(self) -> int:
@@ -89,6 +94,10 @@ class ID3(Dialect):
         if field is Field.GENRE and style.separator is not None:
             text = genre_text(text)
         return (self._frame(field, text),) if names else ()
+
+    def text(self, name: str, values: tuple[str, ...]) -> Item:
+        """A frame of text, whose values are null-separated in 2.4 and joined before."""
+        return self.item(name, self._encode(("\0" if self.version == 4 else SEPARATOR).join(filter(None, values))))
 
     def _frame(self, field: Field, text: str) -> Item:
         name, *description = self.keys[field].split(":")
@@ -287,6 +296,15 @@ def render(dialect: ID3, items: Items, sizes: Iterable[int]) -> bytes:
     return bytes((*b"ID3", dialect.version, 0, flags)) + _syncsafe(size - HEADER_BYTES) + body + bytes(size - least)
 
 
+def from_ape(texts: Mapping[str, tuple[str, ...]], dialect: ID3) -> Items:
+    """Frames that say what the best-known items of an APEv2 tag say, but for mtag's comment."""
+    names = {"TIT2": "TITLE", "TPE1": "ARTIST", "TALB": "ALBUM", dialect.year: "YEAR", "TRCK": "TRACK"}
+    frames = [dialect.text(frame, texts[name]) for frame, name in names.items() if any(texts.get(name, ()))]
+    genres = dialect.spell(Field.GENRE, tuple(filter(None, texts.get("GENRE", ()))), Style(), None)
+    comment = SEPARATOR.join(text for text in texts.get("COMMENT", ()) if text.strip() and not is_ours(text))
+    return (*frames, *genres, *((dialect.comment(comment, ()),) if comment else ()))
+
+
 def from_v1(v1: bytes, dialect: ID3) -> Items:
     """Frames that say what a tag of 128 bytes at the file's end says, in its very bytes, but for mtag's comment.
 
@@ -297,7 +315,7 @@ def from_v1(v1: bytes, dialect: ID3) -> Items:
         "TIT2": v1[3:33],
         "TPE1": v1[33:63],
         "TALB": v1[63:93],
-        "TDRC" if dialect.version == 4 else "TYER": v1[93:97],
+        dialect.year: v1[93:97],
         "TRCK": str(v1[126]).encode() if numbered else b"",
         "TCON": "".join(_v1_genre(v1)).encode(),
     }

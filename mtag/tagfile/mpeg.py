@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import BinaryIO
 
 from mtag.copying import Patch
 from mtag.tagfile import id3
-from mtag.tagfile.items import Items, Room, id3v1_of, read_at, size_of
+from mtag.tagfile.ape import Ape
+from mtag.tagfile.fields import Fields
+from mtag.tagfile.items import Items, Malformed, Room, id3v1_of, read_at, size_of
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
 BLOCK_BYTES = 1 << 12  # read at a time
@@ -25,29 +28,43 @@ RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8
 
 
 class FrontID3(id3.ID3Container):
-    """A stream with an ID3v2 tag before it, or none, and perhaps an ID3v1 tag at its end, which is left as it is."""
+    """A stream with an ID3v2 tag before it, or none; APEv2 and ID3v1 tags at its end are left as they are."""
 
     name = "an MPEG audio stream"
 
     def __init__(self, file: BinaryIO) -> None:
         """Read the tag."""
         self.take(id3.read_tag(file))
-        self.v1 = id3v1_of(file)
-        if self.v1:
-            self.shown = id3.fields_of_v1(self.v1)
+        self.v1, self.ape = id3v1_of(file), _ape_texts(file)
+        old = id3.fields_of_v1(self.v1) if self.v1 else Fields()
+        fields = (self.ape.get(name, ()) for name in ("GENRE", "COMMENT", "MOOD", "GROUPING"))
+        genres, comments, moods, groupings = (tuple(filter(str.strip, texts)) for texts in fields)
+        self.shown = Fields(genres or old.genres, comments or old.comments, moods, groupings)
 
     def fresh(self) -> Items:
-        """Begin with what the ID3v1 tag says."""
-        return id3.from_v1(self.v1, self.dialect) if self.v1 else ()
+        """Begin with what the older tags say, the APEv2 tag above all."""
+        frames = id3.from_ape(self.ape, self.dialect)
+        known = {frame.key for frame in frames}
+        old = id3.from_v1(self.v1, self.dialect) if self.v1 else ()
+        return (*frames, *(frame for frame in old if frame.key not in known))
 
     def disregard_genres(self) -> None:
-        """Have the ID3v1 tag name none."""
+        """Have the older tags name none."""
         super().disregard_genres()
-        self.v1 = self.v1[:-1] + b"\xff"
+        self.v1 = self.v1 and self.v1[:-1] + b"\xff"
+        self.ape.pop("GENRE", None)
 
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put a tag before the stream, in the place of the one that is there."""
         return [Patch(0, self.size, self.render(items, room))]
+
+
+def _ape_texts(file: BinaryIO) -> dict[str, tuple[str, ...]]:
+    """What the items of an APEv2 tag at the end of a file say, which players show where the ID3v2 tag is silent."""
+    with contextlib.suppress(Malformed):  # it is only looked at
+        tag = Ape(file, "an APEv2 tag")
+        return {item.key: tag.dialect.texts(item) for item in tag.items or () if not item.key.endswith(":?")}
+    return {}
 
 
 def is_stream(file: BinaryIO, start: int) -> bool:
