@@ -202,7 +202,8 @@ def test_a_new_tag_brings_along_what_apev2_says_and_id3v1_where_that_is_silent(t
     texts = {key: [*map(str, frame.text)] for key, frame in tags.items() if key != "TXXX:MTAG"}
     assert texts == {
         "TIT2": ["A title longer than ID3v1 can hold"], "TPE1": ["One", "Zwö"], "TALB": ["Old album"], "TDRC": ["1999"],
-        "TRCK": ["7/12"], "TCON": ["Ape genre"], "COMM::eng": ["old comment"], "COMM:mtag:eng": [LINE],
+        "TRCK": ["7/12"], "TXXX:REPLAYGAIN_TRACK_GAIN": ["-6.00 dB"], "TCON": ["Ape genre"],
+        "COMM::eng": ["old comment"], "COMM:mtag:eng": [LINE],
     }  # fmt: skip
     assert write(path, planned(read_fields(path), (), None, GenrePolicy.FILL), audio_digest)
     assert path.read_bytes() == before

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from mtag.field import Field
 from mtag.tagfile.fields import SEPARATOR, Fields, Style, genre_names, genre_text, is_ours
-from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
 
 HEADER_BYTES = 10
 FRAME_IDS = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
@@ -20,6 +20,19 @@ KNOWN = (b"\0", b"\1", b"\2", b"\3")  # those bytes
 OWN_DESCRIPTION = re.compile(r"(mtag( \d+)?)?")  # of the comments that mtag reads as the user's or its own
 LANGUAGE = b"eng"
 
+# What a new tag takes over from APEv2 under names of ID3's own; all else goes into free frames under its key.
+APE_FRAMES = {
+    "TITLE": "TIT2",
+    "ARTIST": "TPE1",
+    "ALBUM": "TALB",
+    "ALBUM ARTIST": "TPE2",
+    "TRACK": "TRCK",
+    "DISC": "TPOS",
+    "COMPOSER": "TCOM",
+    "PUBLISHER": "TPUB",
+    "BPM": "TBPM",
+    "ISRC": "TSRC",
+}
 # Frames that hold a field under another name than `KEYS` has: moods that are ahead of 2.4, and iTunes's groupings.
 ALIASES = {"TMOO": Field.MOOD, "GRP1": Field.GROUPING, "GP1": Field.GROUPING}
 FREE_FRAMES = ("TXX", "TXXX")  # whose description names them
@@ -96,8 +109,9 @@ class ID3(Dialect):
         return (self._frame(field, text),) if names else ()
 
     def text(self, name: str, values: tuple[str, ...]) -> Item:
-        """A frame of text, whose values are null-separated in 2.4 and joined before."""
-        return self.item(name, self._encode(("\0" if self.version == 4 else SEPARATOR).join(filter(None, values))))
+        """A frame of text, with a description behind a colon; values are null-separated in 2.4 and joined before."""
+        frame, *description = name.split(":", 1)
+        return self.item(frame, self._encode(*description, ("\0" if self.version == 4 else SEPARATOR).join(values)))
 
     def _frame(self, field: Field, text: str) -> Item:
         name, *description = self.keys[field].split(":")
@@ -297,12 +311,24 @@ def render(dialect: ID3, items: Items, sizes: Iterable[int]) -> bytes:
 
 
 def from_ape(texts: Mapping[str, tuple[str, ...]], dialect: ID3) -> Items:
-    """Frames that say what the best-known items of an APEv2 tag say, but for mtag's comment."""
-    names = {"TIT2": "TITLE", "TPE1": "ARTIST", "TALB": "ALBUM", dialect.year: "YEAR", "TRCK": "TRACK"}
-    frames = [dialect.text(frame, texts[name]) for frame, name in names.items() if any(texts.get(name, ()))]
-    genres = dialect.spell(Field.GENRE, tuple(filter(None, texts.get("GENRE", ()))), Style(), None)
-    comment = SEPARATOR.join(text for text in texts.get("COMMENT", ()) if text.strip() and not is_ours(text))
-    return (*frames, *genres, *((dialect.comment(comment, ()),) if comment else ()))
+    """Frames that say what an APEv2 tag's texts say, by its keys, but for what is mtag's.
+
+    TagLib, and so many a player, looks at nothing else in an MP3 that has an ID3v2 tag.
+    """
+    names = {**APE_FRAMES, "YEAR": dialect.year}
+    own = {key: field for field, key in KEYS["ape"].items()}
+    frames: list[Item] = []
+    for key, stored in texts.items():
+        values = tuple(text for text in stored if text.strip() and not (key == "COMMENT" and is_ours(text)))
+        if not values or own.get(key) is Field.PROVENANCE:
+            continue
+        if own.get(key) is Field.COMMENT:
+            frames.append(dialect.comment(SEPARATOR.join(values), ()))
+        elif key in own:
+            frames += dialect.spell(own[key], values, Style(), None)
+        else:
+            frames.append(dialect.text(names.get(key, f"TXXX:{key}"), values))
+    return tuple(frames)
 
 
 def from_v1(v1: bytes, dialect: ID3) -> Items:
