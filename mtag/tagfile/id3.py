@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from mtag.field import Field
-from mtag.tagfile.fields import SEPARATOR, Fields, Style, genre_names, genre_text, is_ours
-from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.fields import SEPARATOR, Style, genre_names, genre_text
+from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
 
 HEADER_BYTES = 10
 FRAME_IDS = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
@@ -20,19 +20,6 @@ KNOWN = (b"\0", b"\1", b"\2", b"\3")  # those bytes
 OWN_DESCRIPTION = re.compile(r"(mtag( \d+)?)?")  # of the comments that mtag reads as the user's or its own
 LANGUAGE = b"eng"
 
-# What a new tag takes over from APEv2 under names of ID3's own; all else goes into free frames under its key.
-APE_FRAMES = {
-    "TITLE": "TIT2",
-    "ARTIST": "TPE1",
-    "ALBUM": "TALB",
-    "ALBUM ARTIST": "TPE2",
-    "TRACK": "TRCK",
-    "DISC": "TPOS",
-    "COMPOSER": "TCOM",
-    "PUBLISHER": "TPUB",
-    "BPM": "TBPM",
-    "ISRC": "TSRC",
-}
 # Frames that hold a field under another name than `KEYS` has: moods that are ahead of 2.4, and iTunes's groupings.
 ALIASES = {"TMOO": Field.MOOD, "GRP1": Field.GROUPING, "GP1": Field.GROUPING}
 FREE_FRAMES = ("TXX", "TXXX")  # whose description names them
@@ -308,62 +295,6 @@ def render(dialect: ID3, items: Items, sizes: Iterable[int]) -> bytes:
     size = next((size for size in sizes if size >= least), least + PADDING_BYTES)
     flags = 0x80 if dialect.unsynchronised else 0
     return bytes((*b"ID3", dialect.version, 0, flags)) + _syncsafe(size - HEADER_BYTES) + body + bytes(size - least)
-
-
-def from_ape(texts: Mapping[str, tuple[str, ...]], dialect: ID3) -> Items:
-    """Frames that say what an APEv2 tag's texts say, by its keys, but for what is mtag's.
-
-    TagLib, and so many a player, looks at nothing else in an MP3 that has an ID3v2 tag.
-    """
-    names = {**APE_FRAMES, "YEAR": dialect.year}
-    own = {key: field for field, key in KEYS["ape"].items()}
-    frames: list[Item] = []
-    for key, stored in texts.items():
-        values = tuple(text for text in stored if text.strip() and not (key == "COMMENT" and is_ours(text)))
-        if not values or own.get(key) is Field.PROVENANCE:
-            continue
-        if own.get(key) is Field.COMMENT:
-            frames.append(dialect.comment(SEPARATOR.join(values), ()))
-        elif key in own:
-            frames += dialect.spell(own[key], values, Style(), None)
-        else:
-            frames.append(dialect.text(names.get(key, f"TXXX:{key}"), values))
-    return tuple(frames)
-
-
-def from_v1(v1: bytes, dialect: ID3) -> Items:
-    """Frames that say what a tag of 128 bytes at the file's end says, in its very bytes, but for mtag's comment.
-
-    Players that find a new tag look at the old one no more, so it has to bring the title and the rest along.
-    """
-    numbered = v1[125] == 0 != v1[126]
-    texts = {
-        "TIT2": v1[3:33],
-        "TPE1": v1[33:63],
-        "TALB": v1[63:93],
-        dialect.year: v1[93:97],
-        "TRCK": str(v1[126]).encode() if numbered else b"",
-        "TCON": "".join(_v1_genre(v1)).encode(),
-    }
-    cut = {name: text.split(b"\0")[0].rstrip() for name, text in texts.items()}
-    frames = [dialect.item(name, b"\0" + text) for name, text in cut.items() if text]
-    comment = _v1_comment(v1)
-    is_theirs = comment and not is_ours(comment.decode("latin-1"))
-    return (*frames, dialect.item("COMM", b"\0" + LANGUAGE + b"\0" + comment)) if is_theirs else tuple(frames)
-
-
-def fields_of_v1(v1: bytes) -> Fields:
-    """What players show of a tag of 128 bytes where there is no better one."""
-    comment = _v1_comment(v1).decode("latin-1")
-    return Fields(_v1_genre(v1), (comment,) if comment and not is_ours(comment) else ())
-
-
-def _v1_genre(v1: bytes) -> tuple[str, ...]:
-    return tuple(name for name in genre_names(str(v1[127])) if not name.isdigit())
-
-
-def _v1_comment(v1: bytes) -> bytes:
-    return v1[97:127].split(b"\0")[0].rstrip()
 
 
 def _comment(body: bytes) -> tuple[bytes, str, tuple[str, ...]]:

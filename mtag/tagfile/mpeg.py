@@ -10,6 +10,7 @@ from mtag.tagfile import id3
 from mtag.tagfile.ape import Ape
 from mtag.tagfile.fields import Fields
 from mtag.tagfile.items import Items, Malformed, Room, id3v1_of, read_at, size_of
+from mtag.tagfile.older import fields_of_v1, from_ape, from_v1
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
 BLOCK_BYTES = 1 << 12  # read at a time
@@ -36,16 +37,16 @@ class FrontID3(id3.ID3Container):
         """Read the tag."""
         self.take(id3.read_tag(file))
         self.v1, self.ape = id3v1_of(file), _ape_texts(file)
-        old = id3.fields_of_v1(self.v1) if self.v1 else Fields()
+        old = fields_of_v1(self.v1) if self.v1 else Fields()
         fields = (self.ape.get(name, ()) for name in ("GENRE", "COMMENT", "MOOD", "GROUPING"))
         genres, comments, moods, groupings = (tuple(filter(str.strip, texts)) for texts in fields)
         self.shown = Fields(genres or old.genres, comments or old.comments, moods, groupings)
 
     def fresh(self) -> Items:
         """Begin with what the older tags say, the APEv2 tag above all."""
-        frames = id3.from_ape(self.ape, self.dialect)
+        frames = from_ape(self.ape, self.dialect)
         known = {frame.key for frame in frames}
-        old = id3.from_v1(self.v1, self.dialect) if self.v1 else ()
+        old = from_v1(self.v1, self.dialect) if self.v1 else ()
         return (*frames, *(frame for frame in old if frame.key not in known))
 
     def disregard_genres(self) -> None:

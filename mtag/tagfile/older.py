@@ -1,0 +1,80 @@
+"""The older tags of an MP3, APEv2 and ID3v1: what players show of them, and an ID3v2 tag's frames that say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mtag.field import Field
+from mtag.tagfile.fields import SEPARATOR, Fields, Style, genre_names, is_ours
+from mtag.tagfile.id3 import ID3, LANGUAGE
+from mtag.tagfile.items import KEYS, Item, Items
+
+# What a new tag takes over from APEv2 under names of ID3's own; all else goes into free frames under its key.
+APE_FRAMES = {
+    "TITLE": "TIT2",
+    "ARTIST": "TPE1",
+    "ALBUM": "TALB",
+    "ALBUM ARTIST": "TPE2",
+    "TRACK": "TRCK",
+    "DISC": "TPOS",
+    "COMPOSER": "TCOM",
+    "PUBLISHER": "TPUB",
+    "BPM": "TBPM",
+    "ISRC": "TSRC",
+}
+
+
+def from_ape(texts: Mapping[str, tuple[str, ...]], dialect: ID3) -> Items:
+    """Frames that say what an APEv2 tag's texts say, by its keys, but for what is mtag's.
+
+    TagLib, and so many a player, looks at nothing else in an MP3 that has an ID3v2 tag.
+    """
+    names = {**APE_FRAMES, "YEAR": dialect.year}
+    own = {key: field for field, key in KEYS["ape"].items()}
+    frames: list[Item] = []
+    for key, stored in texts.items():
+        values = tuple(text for text in stored if text.strip() and not (key == "COMMENT" and is_ours(text)))
+        if not values or own.get(key) is Field.PROVENANCE:
+            continue
+        if own.get(key) is Field.COMMENT:
+            frames.append(dialect.comment(SEPARATOR.join(values), ()))
+        elif key in own:
+            frames += dialect.spell(own[key], values, Style(), None)
+        else:
+            frames.append(dialect.text(names.get(key, f"TXXX:{key}"), values))
+    return tuple(frames)
+
+
+def from_v1(v1: bytes, dialect: ID3) -> Items:
+    """Frames that say what a tag of 128 bytes at the file's end says, in its very bytes, but for mtag's comment.
+
+    Players that find a new tag look at the old one no more, so it has to bring the title and the rest along.
+    """
+    numbered = v1[125] == 0 != v1[126]
+    texts = {
+        "TIT2": v1[3:33],
+        "TPE1": v1[33:63],
+        "TALB": v1[63:93],
+        dialect.year: v1[93:97],
+        "TRCK": str(v1[126]).encode() if numbered else b"",
+        "TCON": "".join(_v1_genre(v1)).encode(),
+    }
+    cut = {name: text.split(b"\0")[0].rstrip() for name, text in texts.items()}
+    frames = [dialect.item(name, b"\0" + text) for name, text in cut.items() if text]
+    comment = _v1_comment(v1)
+    is_theirs = comment and not is_ours(comment.decode("latin-1"))
+    return (*frames, dialect.item("COMM", b"\0" + LANGUAGE + b"\0" + comment)) if is_theirs else tuple(frames)
+
+
+def fields_of_v1(v1: bytes) -> Fields:
+    """What players show of a tag of 128 bytes where there is no better one."""
+    comment = _v1_comment(v1).decode("latin-1")
+    return Fields(_v1_genre(v1), (comment,) if comment and not is_ours(comment) else ())
+
+
+def _v1_genre(v1: bytes) -> tuple[str, ...]:
+    return tuple(name for name in genre_names(str(v1[127])) if not name.isdigit())
+
+
+def _v1_comment(v1: bytes) -> bytes:
+    return v1[97:127].split(b"\0")[0].rstrip()
