@@ -590,12 +590,15 @@ def test_a_file_that_moved_to_another_disk_is_recognised_by_its_content(run, mus
 
 
 def retagged(path: Path) -> Path:
-    """The same file after another program has written to its tag."""
-    tags = mutagen.File(path, easy=True)
-    if tags.tags is None:
-        tags.add_tags()
-    tags["title" if path.suffix != ".wav" else "TIT2"] = "x" * 9000 if path.suffix != ".wav" else TIT2(3, ["x" * 9000])
-    tags.save()
+    """The same file after another program has written a long title into its tag."""
+    file = mutagen.File(path, easy=True)
+    if file.tags is None:
+        file.add_tags()
+    if path.suffix == ".wav":  # of which mutagen knows no easy names
+        file["TIT2"] = TIT2(3, ["x" * 9000])
+    else:
+        file["title"] = "x" * 9000
+    file.save()
     return path
 
 

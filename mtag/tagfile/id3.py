@@ -47,6 +47,11 @@ class ID3(Dialect):
         return self.name + " plain" * self.plain_sizes + " unsynchronised" * self.unsynchronised
 
     @property
+    def joint(self) -> str:
+        """What stands between the values of a text."""
+        return "\0" if self.version == 4 else SEPARATOR
+
+    @property
     def year(self) -> str:
         """The frame that holds the year."""
         return "TDRC" if self.version == 4 else "TYER"
@@ -87,22 +92,17 @@ class ID3(Dialect):
 
     def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
         """One frame; its names are null-separated in 2.4 and joined before, or where the style asks for it."""
-        separator = style.separator or ("\0" if self.version == 4 else SEPARATOR)
         if field is Field.GENRE and style.separator is None:
             names = tuple(map(genre_text, names))
-        text = separator.join(names)
+        text = (style.separator or self.joint).join(names)
         if field is Field.GENRE and style.separator is not None:
             text = genre_text(text)
-        return (self._frame(field, text),) if names else ()
+        return (self.text(self.keys[field], (text,)),) if names else ()
 
     def text(self, name: str, values: tuple[str, ...]) -> Item:
-        """A frame of text, with a description behind a colon; values are null-separated in 2.4 and joined before."""
+        """A frame of text; what is behind a colon in its name is its description."""
         frame, *description = name.split(":", 1)
-        return self.item(frame, self._encode(*description, ("\0" if self.version == 4 else SEPARATOR).join(values)))
-
-    def _frame(self, field: Field, text: str) -> Item:
-        name, *description = self.keys[field].split(":")
-        return self.item(name, self._encode(*description, text))
+        return self.item(frame, self._encode(*description, self.joint.join(values)))
 
     def comment(self, line: str, others: Items) -> Item:
         """A frame without description, or with "mtag" for one where somebody else's has none."""
@@ -148,7 +148,7 @@ class ID3(Dialect):
             return self._comment_frame(language, description, values)
         field = next(field for field, key in old.keys.items() if key == item.key)
         names = old.values(item)
-        return self.spell(field, names, Style(), None)[0] if names else self._frame(field, "")
+        return self.spell(field, names, Style(), None)[0] if names else self.text(self.keys[field], ())
 
     def split(self, data: bytes) -> Items:
         """Cut a tag's body into frames; what follows them has to be padding."""

@@ -6,10 +6,11 @@ import contextlib
 from typing import BinaryIO
 
 from mtag.copying import Patch
+from mtag.field import Field
 from mtag.tagfile import id3
 from mtag.tagfile.ape import Ape
 from mtag.tagfile.fields import Fields
-from mtag.tagfile.items import Items, Malformed, Room, id3v1_of, read_at, size_of
+from mtag.tagfile.items import KEYS, Items, Malformed, Room, id3v1_of, read_at, size_of
 from mtag.tagfile.older import fields_of_v1, from_ape, from_v1
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
@@ -38,8 +39,8 @@ class FrontID3(id3.ID3Container):
         self.take(id3.read_tag(file))
         self.v1, self.ape = id3v1_of(file), _ape_texts(file)
         old = fields_of_v1(self.v1) if self.v1 else Fields()
-        fields = (self.ape.get(name, ()) for name in ("GENRE", "COMMENT", "MOOD", "GROUPING"))
-        genres, comments, moods, groupings = (tuple(filter(str.strip, texts)) for texts in fields)
+        fields = (self.ape.get(key, ()) for key in KEYS["ape"].values())
+        genres, comments, moods, groupings, _ = (tuple(filter(str.strip, texts)) for texts in fields)
         self.shown = Fields(genres or old.genres, comments or old.comments, moods, groupings)
 
     def fresh(self) -> Items:
@@ -53,7 +54,7 @@ class FrontID3(id3.ID3Container):
         """Have the older tags name none."""
         super().disregard_genres()
         self.v1 = self.v1 and self.v1[:-1] + b"\xff"
-        self.ape.pop("GENRE", None)
+        self.ape.pop(KEYS["ape"][Field.GENRE], None)
 
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put a tag before the stream, in the place of the one that is there."""

@@ -30,17 +30,16 @@ def from_ape(texts: Mapping[str, tuple[str, ...]], dialect: ID3) -> Items:
     TagLib, and so many a player, looks at nothing else in an MP3 that has an ID3v2 tag.
     """
     names = {**APE_FRAMES, "YEAR": dialect.year}
-    own = {key: field for field, key in KEYS["ape"].items()}
+    fields = {key: field for field, key in KEYS["ape"].items()}
     frames: list[Item] = []
-    for key, stored in texts.items():
-        values = tuple(text for text in stored if text.strip() and not (key == "COMMENT" and is_ours(text)))
-        if not values or own.get(key) is Field.PROVENANCE:
-            continue
-        if own.get(key) is Field.COMMENT:
-            frames.append(dialect.comment(SEPARATOR.join(values), ()))
-        elif key in own:
-            frames += dialect.spell(own[key], values, Style(), None)
-        else:
+    for key, texts_there in texts.items():
+        field, values = fields.get(key), tuple(filter(str.strip, texts_there))
+        if field is Field.COMMENT:
+            theirs = [value for value in values if not is_ours(value)]
+            frames += [dialect.comment(SEPARATOR.join(theirs), ())] if theirs else []
+        elif field:
+            frames += dialect.spell(field, values, Style(), None) if field is not Field.PROVENANCE else ()
+        elif values:
             frames.append(dialect.text(names.get(key, f"TXXX:{key}"), values))
     return tuple(frames)
 
