@@ -141,8 +141,8 @@ class Journal(Store):
     def runs(self) -> list[Run]:
         """Every run that changed files, oldest first."""
         rows = self._rows(
-            "SELECT id, started, finished, arguments, version, command,"
-            " (SELECT count(*) FROM changes WHERE run = runs.id) FROM runs ORDER BY id"
+            "SELECT runs.id, started, finished, arguments, version, command, count(*)"
+            " FROM runs JOIN changes ON run = runs.id GROUP BY runs.id ORDER BY runs.id"
         )
         return [Run(*row) for row in rows]
 

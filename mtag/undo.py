@@ -38,7 +38,7 @@ class UndoOptions:
 
 
 def find_run(catalog: Catalog, name: str) -> Run:
-    """The run of a number, or the last one.
+    """The run of a number, or the last one, of those that changed files.
 
     Raises
     ------
@@ -60,6 +60,11 @@ def changes_of(catalog: Catalog, run: Run, paths: Sequence[Path] | None = None) 
     """The changes of a run, latest first: all, or those in files under some paths.
 
     Files that have moved are looked for under those paths, even if other programs have tagged them since.
+
+    Raises
+    ------
+    CatalogError
+        The run changed no file there.
     """
     changes = catalog.changes(run.id)
     if paths and not all(os.path.lexists(change.place) for change in changes):
@@ -70,7 +75,10 @@ def changes_of(catalog: Catalog, run: Run, paths: Sequence[Path] | None = None) 
                         _follow(catalog, file, decoders.packet_digest)
         changes = catalog.changes(run.id)
     roots = [Path(os.path.abspath(path)) for path in paths or ()]
-    return [change for change in reversed(changes) if not roots or _is_under(change, roots)]
+    found = [change for change in reversed(changes) if not roots or _is_under(change, roots)]
+    if not found:
+        raise CatalogError(f"run {run.id} changed no file there")
+    return found
 
 
 def _follow(catalog: Catalog, file: Path, digest: Digest) -> None:

@@ -342,9 +342,16 @@ def test_a_run_lists_its_changes_with_what_was_before(catalog):
         (Path("/b.mp3").absolute(), '{"genre": ["Rock"]}', '{"genre": ["Pop"]}', True),
     ]
     assert catalog.changes(second) == []
-    assert [(run.arguments, run.version, run.finished is None) for run in catalog.runs()] == [
-        ("a", "1.0", True),
-        ("b", "1.0", False),
+
+
+def test_only_runs_that_changed_files_are_listed(catalog):
+    first, _, third = (catalog.begin_run(arguments, "1.0") for arguments in ("a", "b", "c"))
+    for run in (third, first, third):
+        catalog.record_change(run, Path(f"/{run}.mp3"), "{}", "{}")
+    catalog.finish_run(third)
+    assert [(run.arguments, run.version, run.finished is None, run.n_files) for run in catalog.runs()] == [
+        ("a", "1.0", True, 1),
+        ("c", "1.0", False, 2),
     ]
 
 

@@ -214,7 +214,8 @@ def test_a_file_that_was_renamed_and_tagged_at_once_is_found_by_its_sound(catalo
 def test_paths_choose_among_the_files_of_a_run(catalog, bundle, music):
     write(catalog, bundle, music)
     assert [result.path.name for result in take_back(catalog, LAST, music / "full.ogg")] == ["full.ogg"]
-    assert take_back(catalog, "1", music / "full") == []
+    with pytest.raises(CatalogError, match="run 1 changed no file there"):
+        take_back(catalog, "1", music / "full")
 
 
 def test_a_file_that_cannot_be_read_any_more_is_a_failure_and_the_others_are_restored(catalog, bundle, music):
@@ -229,9 +230,14 @@ def test_runs_that_are_not_there_or_still_at_work_are_refused(catalog):
     with pytest.raises(CatalogError, match="no run that could be undone"):
         find_run(catalog, LAST)
     run = catalog.begin_run("", "1.0")
+    change = catalog.record_change(run, Path("a.flac"), "{}", "{}")
     with pytest.raises(CatalogError, match="still at work"):
         find_run(catalog, LAST)
+    catalog.confirm_change(change, None)
     catalog.finish_run(run)
+    failed = catalog.begin_run("", "1.0")
+    catalog.drop_change(catalog.record_change(failed, Path("a.flac"), "{}", "{}"))
+    catalog.finish_run(failed)
     assert find_run(catalog, "1").id == find_run(catalog, LAST).id == 1
     with pytest.raises(CatalogError, match="no run 7"):
         find_run(catalog, "7")

@@ -64,7 +64,7 @@ def undo(
 def _list(catalog: Catalog, as_json: bool) -> None:
     from mtag.cli import records, render
 
-    runs = [run for run in catalog.runs() if run.n_files]
+    runs = catalog.runs()
     if as_json:
         for run in runs:
             records.print_record(records.run_record(run))

@@ -135,3 +135,10 @@ def test_a_killed_runs_changes_are_settled_by_whatever_command_comes_next(mtag, 
     with Catalog.open() as catalog:
         assert not any(change.is_pending for change in catalog.changes(1))
     assert mtag("scan", album, "--json").records[-1]["summary"]["unchanged"] == 8
+
+
+def test_a_run_that_changed_nothing_under_a_path_is_one_sentence(mtag, album, tmp_path):
+    mtag("scan", album, "--write-tags")
+    ended = mtag("undo", "last", tmp_path / "elsewhere")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == "mtag: run 1 changed no file there\n"
