@@ -21,8 +21,8 @@ import soundfile
 from benchmarks.runs import Run, machine, run
 from mtag.bundle import FULL, Bundle, load_bundle
 from mtag.catalog import Catalog
+from mtag.catalog.scores import Heard
 from mtag.ensemble import choose_precision
-from mtag.scores import Heard
 
 PER_FOLDER = 1000
 SR = 16_000  # Hz

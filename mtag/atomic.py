@@ -24,6 +24,7 @@ from mtag import inplace
 from mtag.copying import FULL, Patch, copy_patched
 from mtag.dressing import Mtime, dress, mtime_ns, set_times
 from mtag.errors import FailureKind, FileError
+from mtag.filelock import lock
 
 NAME_BYTES = 255  # the longest name that file systems take
 LITTER = re.compile(r"\..*\.mtag-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
@@ -294,13 +295,5 @@ def _remove_if_abandoned(copy: Path) -> bool:
 
 
 def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
-    """Mark a copy as in use until it is closed; whether that was possible, and nobody else had."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        return False
-    return True
+    """Mark a copy as in use until it is closed; on Windows, where a lock would keep readers out, being open does it."""
+    return sys.platform == "win32" or lock(file, wait=wait)

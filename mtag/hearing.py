@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mtag.audio.decoders import Decoders
 from mtag.audio.windows import SpreadReader, WindowReader, Windows
+from mtag.catalog.scores import Heard
 from mtag.errors import FailureKind, FileError, MtagError
 from mtag.predict import predict_windows
-from mtag.scores import Heard
 from mtag.walk import explain
 
 if TYPE_CHECKING:

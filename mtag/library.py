@@ -19,13 +19,13 @@ from mtag import tagfile
 from mtag.audio.decoders import Decoders
 from mtag.bundle import FAST, FULL, Bundle
 from mtag.catalog import Catalog, Failure
+from mtag.catalog.scores import Heard, Models
 from mtag.ensemble import Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import RESULT_FORMAT, ScanResult, Status, Summary, TagScore, rank
 from mtag.sameness import follow, is_known_by_another_name, is_same, sampled_digest
-from mtag.scores import Heard, Models
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
 from mtag.walk import explain, find_files

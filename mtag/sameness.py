@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mtag.catalog import Catalog
-from mtag.scores import Relative
+from mtag.catalog.scores import Relative
 
 N_BLOCKS = 8  # read from a file, evenly spread from its first byte to its last
 BLOCK_BYTES = 4096

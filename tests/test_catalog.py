@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtag.catalog import Catalog, default_path
-from mtag.catalogfile import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION
+from mtag.catalog import Catalog, Change, default_path, salvage
+from mtag.catalog.schema import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION
+from mtag.catalog.scores import Heard, Models
 from mtag.errors import CatalogError, FailureKind
-from mtag.scores import Heard, Models
 
 FINGERPRINT = "0123456789abcdef"
 ROOT = Path(__file__).parents[1]
@@ -25,7 +29,7 @@ import itertools, os, sys, time
 from pathlib import Path
 import numpy as np
 from mtag.catalog import Catalog
-from mtag.scores import Heard
+from mtag.catalog.scores import Heard
 STAT = os.stat(sys.executable)
 HEARD = Heard(np.zeros(50, np.float32), 1.0, 1)
 """
@@ -442,31 +446,115 @@ def test_a_damaged_catalog_is_moved_aside_and_one_sentence_says_so(filled):
         assert again.recall(Path("/song.mp3"), stat(), FINGERPRINT) is not None
 
 
-def test_what_can_be_read_of_a_damaged_catalog_is_saved(filled):
+@pytest.fixture
+def with_run(filled) -> Path:
+    """A catalog of 300 tracks with a run that changed each of them."""
     with Catalog.open(filled) as catalog:
         run = catalog.begin_run("{}", "1.0")
-        for number in range(100):
-            change = catalog.record_change(run, Path(f"/{number}.mp3"), f'{{"before": {number}}}', '{"after": 1}')
+        for track in list(catalog.tracks()):
+            change = catalog.record_change(run, track.path, f'{{"before": {int(track.path.stem)}}}', '{"after": 1}')
             catalog.confirm_change(change, stat())
         catalog.finish_run(run)
         catalog.record_failure(Path("/bad.mp3"), stat(), FailureKind.CRASH, "crashed")
-        (page_size,) = catalog._row("PRAGMA page_size")
         catalog.vacuum()
-    content = bytearray(filled.read_bytes())
-    content[-page_size * 3 : -page_size] = b"\xaa" * (2 * page_size)
-    filled.write_bytes(content)
-    with Catalog.open(filled) as catalog:
+    return filled
+
+
+def overwrite_pages(place: Path, is_hit: Callable[[int, bytes], bool]) -> int:
+    """Damage some pages of a file, given number and content; gives how many."""
+    content = place.read_bytes()
+    size = int.from_bytes(content[16:18], "big")
+    pages = [content[start : start + size] for start in range(0, len(content), size)]
+    hit = [is_hit(number, page) for number, page in enumerate(pages, 1)]
+    place.write_bytes(b"".join(b"\xaa" * size if bad else page for bad, page in zip(hit, pages, strict=True)))
+    return sum(hit)
+
+
+def root_page(place: Path, table: str) -> int:
+    with closing(sqlite3.connect(place)) as connection:
+        return connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+
+
+def saved_changes(place: Path) -> list[Change]:
+    """All changes of a catalog that has just been damaged, which must say what they said."""
+    with Catalog.open(place) as catalog:
         assert "with what could be read of it: " in catalog.notice
-        (saved,) = catalog.runs()
-        changes = catalog.changes(saved.id)
-        assert len(changes) > 10
-        assert all(f'{{"before": {int(change.path.stem)}}}' == change.before for change in changes)
-        tracks = list(catalog.tracks())
-        assert len(tracks) > 100
-        for track in tracks:
+        changes = [change for run in catalog.runs() for change in catalog.changes(run.id)]
+        assert f"{len(changes):,} changes" in catalog.notice
+        assert f"{catalog.info().n_tracks:,} tracks" in catalog.notice
+        for track in catalog.tracks():
             np.testing.assert_array_equal(track.heard.scores, heard(int(track.path.stem)).scores)
-    with Catalog.open(filled) as again:
+    assert all(change.before == f'{{"before": {int(change.path.stem)}}}' for change in changes)
+    with Catalog.open(place) as again:
         assert again.notice is None
+    return changes
+
+
+@pytest.mark.parametrize("table", ["runs", "tracks", "scores", "models", "failures", "changes_of_run"])
+def test_damage_to_other_tables_costs_no_change(with_run, table):
+    root = root_page(with_run, table)
+    assert overwrite_pages(with_run, lambda number, page: number == root) == 1
+    assert len(saved_changes(with_run)) == 300
+
+
+@pytest.mark.parametrize("lost", [{1, 3}, {2, 4}, {1, 4}])
+def test_damage_to_some_changes_costs_only_those(with_run, lost):
+    leaves: list[set[int]] = []  # the changes on each page
+
+    def is_lost(_: int, page: bytes) -> bool:
+        found = {int(number) for number in re.findall(rb'{"before": (\d+)}{"after": 1}done', page)}
+        leaves.extend([found] if found else [])
+        return bool(found) and len(leaves) in lost
+
+    assert overwrite_pages(with_run, is_lost) == len(lost)
+    spared = [changes for number, changes in enumerate(leaves, 1) if number not in lost]
+    assert len(spared) == 2
+    assert {int(change.path.stem) for change in saved_changes(with_run)} == set().union(*spared)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_rescue_that_was_cut_off_is_tried_again(with_run, monkeypatch, error):
+    root = root_page(with_run, "runs")
+    overwrite_pages(with_run, lambda number, page: number == root)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(salvage, "_copy_rows", fail)
+        with pytest.raises((CatalogError, KeyboardInterrupt)):
+            Catalog.open(with_run)
+    assert len(saved_changes(with_run)) == 300
+    assert sorted(path.name for path in with_run.parent.iterdir()) == ["catalog.db", "catalog.db.corrupt-1"]
+
+
+def test_a_kill_between_a_catalog_and_its_log_costs_nothing(with_run):
+    with Catalog.open(with_run) as catalog:
+        run = catalog.begin_run("{}", "1.0")
+        catalog.record_change(run, Path("/300.mp3"), '{"before": 300}', "{}")
+        log = Path(f"{with_run}-wal").read_bytes()
+        content = with_run.read_bytes()
+    for path in with_run.parent.iterdir():
+        path.unlink()
+    Path(f"{with_run}.damaged").write_bytes(content)
+    Path(f"{with_run}-wal").write_bytes(log)
+    assert len(saved_changes(with_run)) == 301
+
+
+def test_processes_that_find_the_same_damage_share_one_rescue(with_run):
+    root = root_page(with_run, "runs")
+    overwrite_pages(with_run, lambda number, page: number == root)
+
+    def open_and_write(number: int) -> None:
+        with Catalog.open(with_run) as catalog:
+            catalog.record_failure(Path(f"/{number}.mp3"), stat(), FailureKind.CRASH, "crashed")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_and_write, range(8)))
+    with Catalog.open(with_run) as catalog:
+        assert len(catalog.failures()) == 9
+        assert catalog.info().n_changes == 300
+    assert sorted(path.name for path in with_run.parent.iterdir()) == ["catalog.db", "catalog.db.corrupt-1"]
 
 
 def test_rubbish_has_nothing_that_could_be_saved(tmp_path, monkeypatch):

@@ -20,10 +20,10 @@ from mtag.audio.decode import packet_digest
 from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
+from mtag.catalog.scores import Heard
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
 from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, only_failed, rank, scan
-from mtag.scores import Heard
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
 from mtag.vocabulary import Kind
 from tests.encoding import encode, noise, tone

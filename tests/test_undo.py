@@ -15,11 +15,11 @@ from mtag.atomic import litter_name
 from mtag.audio.decode import packet_digest
 from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
+from mtag.catalog.scores import Heard
 from mtag.errors import CatalogError, FailureKind
 from mtag.library import ScanOptions, find_files, scan
 from mtag.pending import settle
 from mtag.results import Restored, ScanResult, Status
-from mtag.scores import Heard
 from mtag.strip import strip
 from mtag.tagfile import Field, GenrePolicy, HardLinks, Mtime, read_fields
 from mtag.undo import LAST, UndoOptions, changes_of, find_run, undo

@@ -16,7 +16,7 @@ from mtag.results import Restored, ScanResult, Status, Summary, TagScore
 
 if TYPE_CHECKING:
     from mtag.catalog import Run
-    from mtag.scores import Heard
+    from mtag.catalog.scores import Heard
 
 Record = Mapping[str, Any]
 

@@ -29,8 +29,8 @@ from mtag.vocabulary import Kind
 
 if TYPE_CHECKING:
     from mtag.catalog import Run
+    from mtag.catalog.scores import Heard
     from mtag.doctor import Finding
-    from mtag.scores import Heard
 
 BAR_CELLS = 24  # length of a score of 1
 PROGRESS_CELLS = 30
@@ -240,7 +240,7 @@ def print_runs(console: Console, runs: Sequence[Run]) -> None:
 
 
 def _run_row(run: Run) -> tuple[str, str, str, str]:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started)) if run.started else "unknown"
     unfinished = "  (did not finish)" if run.finished is None else ""
     return str(run.id), when, f"{run.n_files:,}", f"{printable(asked_for(run))}{unfinished}"
 

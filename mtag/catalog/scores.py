@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.catalogfile import BUSY_SECONDS, Store, explained, path_key, path_of, signed, state_of, utf8
+from mtag.catalog.store import BUSY_SECONDS, Store, explained, path_key, path_of, signed, state_of, utf8
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,22 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from mtag.catalogfile import (
-    CORRUPT,
-    UnusableError,
-    connect,
-    explained,
-    is_foreign,
-    move_aside,
-    path_key,
-    path_of,
-    signed,
-    utf8,
-)
+from mtag.catalog.journal import Change, Journal, Run
+from mtag.catalog.opening import is_foreign, open_file
+from mtag.catalog.scores import Heard, Models, Scores, heard_of
+from mtag.catalog.store import explained, path_key, path_of, signed, utf8
 from mtag.errors import CatalogError, FailureKind
-from mtag.journal import Change, Journal, Run
-from mtag.salvage import salvage
-from mtag.scores import Heard, Models, Scores, heard_of
 
 __all__ = ["Catalog", "Change", "Failure", "Info", "Run", "Track", "default_path"]
 
@@ -112,10 +101,7 @@ class Catalog(Journal, Scores):
             raise CatalogError(f"{path} is not a catalog of mtag; name another file")
         with explained(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                connection, notice = connect(place)
-            except UnusableError as error:
-                connection, notice = _begin_afresh(place, error)
+            connection, notice = open_file(place)
         return cls(place, connection, notice)
 
     def __enter__(self) -> Catalog:
@@ -211,17 +197,6 @@ def default_path() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("mtag", appauthor=False) / "catalog.db"
-
-
-def _begin_afresh(path: Path, error: UnusableError) -> tuple[sqlite3.Connection, str]:
-    """A fresh catalog in the place of an unusable one, and the sentence for the user."""
-    aside = move_aside(path, error.word)
-    connection, _ = connect(path)
-    notice = f"the catalog {error}; it lies at {aside} now and a fresh one was begun"
-    if error.word == CORRUPT:
-        saved = salvage(aside, connection)
-        notice += f", with what could be read of it: {saved['tracks']:,} tracks and {saved['changes']:,} changes"
-    return connection, f"{notice}."
 
 
 def _under(path: Path | None) -> tuple[str, tuple[bytes, ...]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mtag.catalogfile import Store, explained, path_key, path_of, state_of
+from mtag.catalog.store import Store, explained, path_key, path_of, state_of
+from mtag.filelock import lock
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Journal(Store):
             )
             run = int(cursor.lastrowid or 0)
             self._locks[run] = self._lock_path(run).open("ab")
-            _lock(self._locks[run])
+            lock(self._locks[run])
         return run
 
     def finish_run(self, run: int) -> None:
@@ -167,7 +167,7 @@ class Journal(Store):
             return True
         try:
             with self._lock_path(run).open("rb+") as file:
-                return not _lock(file)
+                return not lock(file)
         except FileNotFoundError:
             return False
         except OSError:
@@ -189,8 +189,8 @@ class Journal(Store):
         return self.path.with_name(f"{self.path.name}-run-{run}")
 
     def _unlock(self, run: int) -> None:
-        if lock := self._locks.pop(run, None):
-            lock.close()
+        if held := self._locks.pop(run, None):
+            held.close()
             with explained(self.path), suppress(FileNotFoundError):
                 self._lock_path(run).unlink()
 
@@ -206,20 +206,3 @@ class Journal(Store):
             if str(run) in left and not self.is_alive(run):
                 with suppress(OSError):
                     self._lock_path(run).unlink()
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Hold a file until it is closed, or the process ends; whether nobody else had it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -1,0 +1,193 @@
+"""Opening the file a catalog lies in, whatever state it is in, and putting an unusable one aside.
+
+A damaged catalog first becomes `NAME.damaged`, and `NAME.corrupt-N` once what can be read of it has been saved. The
+fresh catalog gets its tables and those rows in one transaction: a kill, or a full disk, leaves a file without tables
+and `NAME.damaged` beside it, and whoever opens that next saves what can be saved.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from mtag.catalog.salvage import salvage
+from mtag.catalog.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, transaction, version_of
+from mtag.catalog.store import BUSY_SECONDS
+from mtag.errors import CatalogError
+from mtag.filelock import lock
+
+CORRUPT, NEWER, OLDER = "corrupt", "newer", "older"  # what a catalog that was put aside is called
+LOGS = ("-wal", "-shm")  # what SQLite may keep beside a file
+
+Opened = tuple[sqlite3.Connection, str | None]  # and a sentence for the user where something had to be done
+
+
+class UnusableError(CatalogError):
+    """A catalog that has to give way to a fresh one.
+
+    Attributes
+    ----------
+    word
+        Stands in the name it is given: corrupt or newer.
+    """
+
+    def __init__(self, word: str, sentence: str) -> None:
+        """Keep the parts; the sentence is the predicate to "the catalog"."""
+        super().__init__(sentence)
+        self.word = word
+
+
+def open_file(path: Path) -> Opened:
+    """Open a catalog, begin one, or bring an older one to the present format; an unusable one gives way.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        Where it cannot be opened or written.
+    """
+    if not _waiting(path).exists():
+        with suppress(UnusableError, FileNotFoundError):
+            return _connect(path)
+    with _alone(path):
+        return _begin_or_mend(path)
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file holds something other than a catalog; a missing or an empty file does not."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError:
+        return False  # opening the catalog gives the better sentence
+    return bool(header) and header[68:72] != APPLICATION_ID.to_bytes(4, "big")
+
+
+def _connect(path: Path, mode: str = "rw") -> Opened:
+    """Open a file that is whole; mode rwc begins one where there is none.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    UnusableError
+        It is damaged or in a newer format.
+    """
+    uri = f"{Path(os.path.abspath(path)).as_uri()}?mode={mode}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.OperationalError:
+        path.stat()  # SQLite does not say whether it is there
+        raise
+    try:
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise UnusableError(CORRUPT, "was damaged")
+        connection.execute("PRAGMA foreign_keys = ON")
+        notice = _bring_up_to_date(path, connection)
+        # Only now: the application id must reach the file itself, not just the log beside it.
+        _write_ahead(connection)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        # The subclasses tell of locks, full disks and permissions; a damaged file is the class itself.
+        if type(error) is sqlite3.DatabaseError:
+            raise UnusableError(CORRUPT, "was damaged") from error
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection, notice
+
+
+def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> str | None:
+    if version_of(connection) == SCHEMA_VERSION:
+        return None
+    notice = None
+    with transaction(connection):
+        version = version_of(connection)  # another process may have been faster
+        if version > SCHEMA_VERSION:
+            raise UnusableError(NEWER, "was made by a newer mtag")
+        if 0 < version < SCHEMA_VERSION:
+            notice = _back_up(path)
+        migrate(connection)
+        if version == 0 and _waiting(path).exists():
+            saved = salvage(_waiting(path), connection)
+            notice = f"with what could be read of it: {saved['tracks']:,} tracks and {saved['changes']:,} changes"
+    return notice
+
+
+def _back_up(path: Path) -> str:
+    """Copy an older catalog as it is; gives the sentence for the user."""
+    aside = _free_name(path, OLDER)
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(aside)) as target:
+        source.backup(target)
+    return f"the catalog was brought to the format of this mtag; as it was it lies at {aside}."
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side where the file system can do it."""
+    # Another process that is opening the file may hold it for a moment: then that one makes the switch.
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin_or_mend(path: Path) -> Opened:
+    """Open a catalog that is not there, is unusable, or was being put aside when a process was killed."""
+    waiting = _waiting(path)
+    if waiting.exists() and not path.exists():
+        _rename(path, waiting)  # its logs, which may not have followed it yet
+    try:
+        connection, notice = _connect(path, "rwc")
+    except UnusableError as error:
+        if error.word == NEWER:
+            aside = _rename(path, _free_name(path, NEWER))
+            connection, _ = _connect(path, "rwc")
+            return connection, f"the catalog {error}; it lies at {aside} now and a fresh one was begun."
+        if waiting.exists():  # one from before, which was read already
+            _rename(waiting, _free_name(path, CORRUPT))
+        _rename(path, waiting)
+        connection, notice = _connect(path, "rwc")
+    if waiting.exists():
+        aside = _rename(waiting, _free_name(path, CORRUPT))
+        saved = f", {notice}" if notice else ""
+        notice = f"the catalog was damaged; it lies at {aside} now and a fresh one was begun{saved}."
+    return connection, notice
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Be the only process that begins or mends a catalog."""
+    place = path.with_name(f"{path.name}-lock")
+    while True:
+        with place.open("ab") as file:
+            lock(file, wait=True)
+            if os.fstat(file.fileno()).st_nlink:
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # Windows deletes no file that is open, and it may stay
+                        place.unlink()
+                return
+            # Another process had it and has deleted it, so that it is no lock any more.
+
+
+def _waiting(path: Path) -> Path:
+    """Where a damaged catalog lies until what can be read of it has been saved."""
+    return path.with_name(f"{path.name}.damaged")
+
+
+def _rename(path: Path, other: Path) -> Path:
+    """Rename a catalog and then its logs, as far as they are there; gives the new name."""
+    for suffix in ("", *LOGS):
+        with suppress(FileNotFoundError):
+            os.rename(f"{path}{suffix}", f"{other}{suffix}")
+    return other
+
+
+def _free_name(path: Path, word: str) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{word}-{number}")).exists():
+        number += 1
+    return aside
