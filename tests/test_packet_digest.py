@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from io import FileIO
 from pathlib import Path
 
 import mutagen
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from mutagen import apev2, flac, id3, mp4
 
+from mtag.audio import decode, payload
 from mtag.audio.decode import packet_digest, read_blocks
 from mtag.errors import FailureKind, FileError
 from tests.encoding import encode, noise, tone
@@ -106,6 +109,29 @@ def test_the_digest_is_of_the_packets_even_where_they_cannot_be_decoded(tmp_path
     path.write_bytes(content[:60_000] + COVER[:5_000] + content[65_000:])
     assert packet_digest(path) == packet_digest(path)
     assert len(packet_digest(path)) == 64
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wav", ".aiff", ".wma", ".wv", ".tta"])
+def test_signs_of_life_come_all_along_even_if_the_end_is_read_first(tmp_path, monkeypatch, suffix):
+    path = encode(tmp_path / f"song{suffix}", noise(20))
+    stretch = path.stat().st_size // 16
+    monkeypatch.setattr(payload, "STRETCH_BYTES", stretch)
+    monkeypatch.setattr(decode, "READ_BYTES", 4096)
+    signs = []
+    packet_digest(path, lambda: signs.append(None))
+    assert 15 <= len(signs) <= 17
+
+
+def test_reading_the_same_again_and_again_is_no_sign_of_life(tmp_path):
+    (tmp_path / "song.mp3").write_bytes(bytes(3 * payload.STRETCH_BYTES))
+    signs = []
+    with FileIO(tmp_path / "song.mp3") as file:
+        reader = payload.Payload(file, lambda: signs.append(None))
+        for _ in range(10):
+            reader.seek(0, os.SEEK_SET)
+            while reader.read(1000):
+                pass
+    assert len(signs) == 3
 
 
 def test_a_file_without_audio_has_no_digest(tmp_path):

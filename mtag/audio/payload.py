@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import reduce
 from io import FileIO
 
+STRETCH_BYTES = 1 << 17  # a reader that goes round in circles brings no new one
 MAX_TAGS = 8  # tags one behind another at either end of a file
 
 
@@ -21,7 +22,7 @@ class Payload:
     def __init__(self, file: FileIO, progressed: Callable[[], None]) -> None:
         self._file = file
         self._progressed = progressed  # told of bytes that were never read before
-        self._n_read = 0
+        self._seen: set[int] = set()  # stretches that have been read; FFmpeg may read the end of a file first
         self._start = _end_of_head_tags(file)
         self._size = max(0, _start_of_tail_tags(file) - self._start)
         self._position = 0
@@ -30,10 +31,11 @@ class Payload:
         """Give up to so many bytes, none at the end."""
         self._file.seek(self._start + self._position)
         data = self._file.read(min(n_bytes, self._size - self._position)) or b""
-        self._position += len(data)
-        if self._position > self._n_read:
-            self._n_read = self._position
+        stretches = range(self._position // STRETCH_BYTES, -(-(self._position + len(data)) // STRETCH_BYTES))
+        if not self._seen.issuperset(stretches):
+            self._seen.update(stretches)
             self._progressed()
+        self._position += len(data)
         return data
 
     def seek(self, offset: int, whence: int) -> int:
