@@ -127,7 +127,7 @@ def rewrite(
                 check(copy.path)
                 source.close()  # Windows renames no file that is open
                 if in_place:
-                    _overwrite(path, real, copy, before, times)
+                    _overwrite(path, real, copy, before, times, mtime)
                 else:
                     _replace(path, real, copy, before)
     return True
@@ -142,12 +142,15 @@ def _replace(path: Path, real: Path, copy: _Copy, before: os.stat_result) -> Non
     _sync_folder(real.parent)
 
 
-def _overwrite(path: Path, real: Path, copy: _Copy, before: os.stat_result, times: tuple[int, int]) -> None:
+def _overwrite(
+    path: Path, real: Path, copy: _Copy, before: os.stat_result, times: tuple[int, int], mtime: Mtime
+) -> None:
     """Let the file become what the copy is."""
     _sync_folder(real.parent)  # the copy must still be found there after a power cut
     try:
         with real.open("r+b") as target:
             _refuse_if_changed(path, os.fstat(target.fileno()), before)
+            set_times(path, real, (before.st_atime_ns, before.st_mtime_ns), mtime)  # before it is too late to refuse
             inplace.overwrite(target, copy.file, before, times)
     except BaseException as error:
         copy.is_needed = inplace.is_journal(copy.file)

@@ -13,6 +13,7 @@ import json
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -180,7 +181,9 @@ def _transfer(copy: BinaryIO, target: BinaryIO, start: int, stop: int) -> None:
 
 
 def _set_times(target: BinaryIO, times: tuple[int, int]) -> None:
-    os.utime(target.fileno() if os.utime in os.supports_fd else target.name, ns=times)
+    """Set a file's times; who may write it but does not own it leaves it with those of the writing."""
+    with suppress(PermissionError):
+        os.utime(target.fileno() if os.utime in os.supports_fd else target.name, ns=times)
 
 
 def _has_all_old(target: BinaryIO, journal: Journal) -> bool:

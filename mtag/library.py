@@ -35,6 +35,7 @@ __all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_f
 N_TAGS_SHOWN = 5  # raw tags that a result carries, where `top` does not say otherwise
 N_ATTEMPTS = 3  # at a file that another mtag is working on, too
 WAIT_SECONDS = 0.05  # between two looks at whether it is done
+PATIENCE_SECONDS = 60.0  # with it; to change a large file on a slow disk takes a while
 NOT_NEEDED = settled(Heard(np.zeros(0, np.float32), 0.0, 0))  # in place of the scores of a file whose result is known
 
 
@@ -299,14 +300,20 @@ class _Scan:
             try:
                 return self._tag(track, heard)
             except ChangedError:
-                while self.catalog.is_being_changed(track.path):
-                    time.sleep(WAIT_SECONDS)
+                self._await_other(track.path)
                 track.stat = os.stat(track.path)
                 known = self._recall(track.path, track.stat)
                 if known is None:
                     raise
                 heard = known
         return self._tag(track, heard)
+
+    def _await_other(self, path: Path) -> None:
+        """Wait until no other mtag is changing a file, but not for one that is stopped, or after Ctrl-C."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.catalog.is_being_changed(path):
+            if self.ears.stop.wait(WAIT_SECONDS) or time.monotonic() > deadline:
+                raise ChangedError(path, "is being changed by another mtag")
 
     def _tag(self, track: _Track, heard: Heard) -> ScanResult:
         options = self.options

@@ -15,7 +15,7 @@ from mtag.tagfile import Snapshot, changed_since
 def settle(catalog: Catalog) -> int:
     """Look at each file that a killed run was about to change, and note whether it did.
 
-    A file that is not there, or cannot be read now, stays for another time.
+    A file that is not there, or cannot be read now, stays for another time; so does what only a newer mtag can read.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def settle(catalog: Catalog) -> int:
     """
     settled = 0
     for change in catalog.left_pending():
-        with suppress(FileError, OSError):
+        with suppress(FileError, OSError, ValueError):
             _settle(catalog, change)
             settled += 1
     catalog.sweep()

@@ -134,8 +134,8 @@ def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Dige
     if options.write:
         recorder.tidy(path)
     stat = _stat(path)
-    before, after = Snapshot.from_json(change.before), change.after and Snapshot.from_json(change.after)
-    touched = _touched(before, after or None)
+    before, after = _snapshots(change)
+    touched = _touched(before, after)
     differing = touched & tagfile.changed_since(path, before)
     theirs = tagfile.changed_since(path, after) if after else differing
     left = frozenset() if options.force else differing & theirs
@@ -183,6 +183,15 @@ def _stat(path: Path) -> os.stat_result:
     except FileNotFoundError:
         reason = "is not there any more; name the folder that it is in now"
         raise SkippedError(path, FailureKind.MISSING, reason) from None
+
+
+def _snapshots(change: Change) -> tuple[Snapshot, Snapshot | None]:
+    """What the file said before and after."""
+    try:
+        return Snapshot.from_json(change.before), Snapshot.from_json(change.after) if change.after else None
+    except ValueError as error:
+        reason = "was left as it is: the catalog's note of what it said cannot be read; a newer mtag may have made it"
+        raise FileError(change.place, FailureKind.TAG_PARSE, reason) from error
 
 
 def _touched(before: Snapshot, after: Snapshot | None) -> frozenset[Field]:

@@ -56,6 +56,12 @@ def run_python(script: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
+def test_where_there_are_no_inodes_their_number_tells_nothing(catalog):
+    catalog.remember(Path("/a.mp3"), stat(inode=0), FINGERPRINT, heard(), b"digest")
+    (relative,) = catalog.relatives(Path("/b.mp3"), stat(inode=0))
+    assert not relative.is_same_inode
+
+
 def test_the_made_up_stat_says_what_the_tests_mean():
     made = stat(size=3, mtime_ns=12_345_678_901, inode=8, device=9, ctime_ns=4)
     told = made.st_size, made.st_mtime_ns, made.st_ino, made.st_dev, made.st_ctime_ns

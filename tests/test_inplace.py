@@ -241,6 +241,24 @@ def test_a_disk_that_fails_in_the_middle_is_told_and_the_next_run_mends_the_file
     assert file.read_bytes() == NEW
 
 
+def test_who_may_write_a_file_but_does_not_own_it_leaves_its_times_to_the_system(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(os, "supports_fd", {*os.supports_fd, refuse})
+    for mtime in (Mtime.KEEP, Mtime.BUMP):
+        with pytest.raises(FileError, match="--mtime now needs none"):
+            become(file, NEW, mtime=mtime)
+        assert file.read_bytes() == OLD
+        assert names(file) == ["song.mp3"]
+    assert become(file, NEW)
+    assert file.read_bytes() == NEW
+    assert names(file) == ["song.mp3"]
+
+
 @pytest.mark.parametrize("call", [1, 2])
 def test_an_interrupt_waits_until_the_file_is_whole(file: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     monkeypatch.setattr(inplace, "_transfer", failing(KeyboardInterrupt(), {call}))

@@ -15,6 +15,7 @@ import pytest
 from mutagen.flac import FLAC
 from mutagen.id3 import TIT2
 
+from mtag import library
 from mtag.atomic import litter_name
 from mtag.audio.decode import packet_digest
 from mtag.audio.decoders import Decoders
@@ -487,6 +488,19 @@ def test_after_a_stop_no_file_is_begun_and_the_results_end(bundle, catalog, musi
     untouched = [path for path in find_files([music]) if path not in {result.path for result in results}]
     assert all(read_fields(path) == Fields() for path in untouched)
     assert catalog.runs()[0].finished is not None
+
+
+def test_a_file_that_a_stopped_mtag_works_on_is_not_waited_for_for_ever(bundle, catalog, music, monkeypatch):
+    monkeypatch.setattr(library, "PATIENCE_SECONDS", 0.2)
+    song = music / "4.wav"
+    with Catalog.open(catalog.path) as other:
+        run = other.begin_run("", "1.0")
+        other.record_change(run, song, "{}", "{}")
+        results = {
+            result.path: result for result in scan(find_files([music]), bundle, catalog, WRITE, load=Listener().load)
+        }
+        assert results.pop(song).error.reason == "is being changed by another mtag"
+    assert {result.status for result in results.values()} == {Status.WRITTEN}
 
 
 def test_weights_that_cannot_be_loaded_end_the_scan(bundle, catalog, music):

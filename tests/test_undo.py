@@ -370,6 +370,19 @@ def test_a_file_that_is_away_stays_pending_for_another_time(catalog, bundle, mus
     assert settle(catalog) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="kills need signals")
+@pytest.mark.parametrize("note", ['{"fields": ["lyrics"]}', "[]", '{"items": [], "spelling": "id3v9", "tagged": 1}'])
+def test_what_only_a_newer_mtag_can_read_stays_for_that_and_stops_nothing(catalog, bundle, music, note):
+    song = music / "full.flac"
+    kill(catalog, bundle, song, "after")
+    with catalog._transaction() as connection:
+        connection.execute("UPDATE changes SET before = ?", (note,))
+    assert settle(catalog) == 0
+    (result,) = take_back(catalog, "1")
+    assert (result.status, result.error.kind) == (Status.FAILED, FailureKind.TAG_PARSE)
+    assert [result.status for result in write(catalog, bundle, song)] == [Status.UNCHANGED]
+
+
 def test_litter_beside_the_files_is_cleared_by_undo(catalog, bundle, music):
     write(catalog, bundle, music / "full.flac")
     litter = music / litter_name("full.flac")

@@ -130,10 +130,13 @@ class Scores(Store):
     # The same file by another name
 
     def relatives(self, path: Path, stat: os.stat_result) -> list[Relative]:
-        """Tracks under other names that have this file's size and modification time."""
+        """Tracks under other names that have this file's size and modification time.
+
+        A file system without inodes gives all files the number 0, which says nothing.
+        """
         size, mtime_ns, device, inode = state_of(stat)
         rows = self._rows(
-            "SELECT id, path, device = ? AND inode = ?, digest FROM tracks"
+            "SELECT id, path, device = ? AND inode = ? AND inode <> 0, digest FROM tracks"
             " WHERE size = ? AND mtime_ns = ? AND path <> ? ORDER BY id DESC LIMIT 50",
             (device, inode, size, mtime_ns, path_key(path)),
         )

@@ -106,13 +106,13 @@ class Ape(Container):
         if self.has_header and read_at(file, self.span.start, len(APE_MAGIC)) != APE_MAGIC:
             raise Malformed("its APEv2 tag does not begin where its footer says")
         data = read_at(file, stop - size, size - HEAD.size)
-        items = []
-        while data:
-            flags, key, value = _split(data)
-            length = 8 + len(key) + 1 + len(value)
+        items, start = [], 0
+        while start < len(data):
+            flags, key, value = _split(data, start)
+            end = start + 8 + len(key) + 1 + len(value)
             name = key.decode("ascii").upper()
-            items.append(Item(f"{name}:?" if flags & KIND else name, data[:length]))
-            data = data[length:]
+            items.append(Item(f"{name}:?" if flags & KIND else name, data[start:end]))
+            start = end
         if len(items) != n_items:
             raise Malformed("its APEv2 tag does not hold the items that it counts")
         self.items = tuple(items)
@@ -138,16 +138,16 @@ class Ape(Container):
                 raise Malformed(f"it has a field named {item.key} that holds no text")
 
 
-def _split(data: bytes) -> tuple[int, bytes, bytes]:
-    """Flags, key and value of the item that begins here."""
-    end = data.find(b"\0", 8, 8 + 256)
-    if end < 0 or not KEY.fullmatch(data[8:end]):
+def _split(data: bytes, start: int = 0) -> tuple[int, bytes, bytes]:
+    """Flags, key and value of the item that begins somewhere."""
+    end = data.find(b"\0", start + 8, start + 8 + 256)
+    if end < 0 or not KEY.fullmatch(data[start + 8 : end]):
         raise Malformed("an item of its APEv2 tag has no valid key")
-    size, flags = struct.unpack_from("<II", data)
+    size, flags = struct.unpack_from("<II", data, start)
     value = data[end + 1 : end + 1 + size]
     if len(value) < size:
         raise Malformed("an item of its APEv2 tag runs past the tag's end")
-    return flags, data[8:end], value
+    return flags, data[start + 8 : end], value
 
 
 def _item(flags: int, key: bytes, values: tuple[str, ...]) -> Item:

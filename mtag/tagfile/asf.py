@@ -141,13 +141,13 @@ class ASF(Container):
 
 def _split(data: bytes) -> list[Part]:
     """Cut a header's content into its objects."""
-    parts = []
-    while data:
-        size = int.from_bytes(data[16:24], "little")
-        if not OBJECT_HEAD_BYTES <= size <= len(data):
+    parts, start = [], 0
+    while start < len(data):
+        size = int.from_bytes(data[start + 16 : start + 24], "little")
+        if not OBJECT_HEAD_BYTES <= size <= len(data) - start:
             raise Malformed("an object in its ASF header has an impossible size")
-        parts.append(Part(data[:16], data[OBJECT_HEAD_BYTES:size]))
-        data = data[size:]
+        parts.append(Part(data[start : start + 16], data[start + OBJECT_HEAD_BYTES : start + size]))
+        start += size
     return parts
 
 

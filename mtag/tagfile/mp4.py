@@ -226,13 +226,13 @@ def _atoms(file: BinaryIO, start: int, stop: int) -> Iterator[Atom]:
 
 def _split(data: bytes) -> list[bytes]:
     """Cut the content of an atom into the atoms it consists of."""
-    parts = []
-    while data:
-        size = int.from_bytes(data[:4], "big")
-        if not 8 <= size <= len(data):
+    parts, start = [], 0
+    while start < len(data):
+        size = int.from_bytes(data[start : start + 4], "big")
+        if not 8 <= size <= len(data) - start:
             raise Malformed("an atom in its MP4 tag has an impossible size")
-        parts.append(data[:size])
-        data = data[size:]
+        parts.append(data[start : start + size])
+        start += size
     return parts
 
 

@@ -35,11 +35,15 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, text: str) -> Snapshot:
-        """Read what `to_json` gave, now or in version 0.1.0 (ValueError, KeyError or TypeError for anything else)."""
-        data = json.loads(text)
-        items = tuple((index, Item(key, base64.b64decode(raw), place)) for index, key, raw, place in data["items"])
-        fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
-        return cls(data["spelling"], data["tagged"], items, fields, tuple(data.get("room", ())))
+        """Read what `to_json` gave, now or in version 0.1.0 (ValueError for anything else)."""
+        try:
+            data = json.loads(text)
+            dialect_of(data["spelling"])
+            items = tuple((index, Item(key, base64.b64decode(raw), place)) for index, key, raw, place in data["items"])
+            fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
+            return cls(data["spelling"], data["tagged"], items, fields, tuple(data.get("room", ())))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(f"{text!r} is no snapshot") from error
 
     def items_of(self, field: Field) -> Items:
         """The items of one field."""
