@@ -46,7 +46,7 @@ class HardLinkedError(FileError):
 
     def __init__(self, path: Path, n_links: int) -> None:
         """Say how many names the file has."""
-        reason = f"has {n_links} hard links, and writing would part this one from the others"
+        reason = f"has {n_links} hard links; --hardlinks says whether to write under all of them or to part this one"
         super().__init__(path, FailureKind.PERMISSION, reason)
 
 
@@ -136,6 +136,7 @@ def rewrite(
 def _replace(path: Path, real: Path, copy: _Copy, before: os.stat_result) -> None:
     """Let the copy take the file's place."""
     _refuse_if_changed(path, real.stat(), before)
+    _refuse_if_open(path, real)
     if os.name == "nt":
         copy.file.close()
     os.replace(copy.path, real)
@@ -147,6 +148,7 @@ def _overwrite(
 ) -> None:
     """Let the file become what the copy is."""
     _sync_folder(real.parent)  # the copy must still be found there after a power cut
+    _refuse_if_open(path, real)
     try:
         with real.open("r+b") as target:
             _refuse_if_changed(path, os.fstat(target.fileno()), before)
@@ -172,6 +174,26 @@ def _refuse_if_guarded(path: Path, stat: os.stat_result, hardlinks: HardLinks) -
 def _refuse_if_changed(path: Path, now: os.stat_result, before: os.stat_result) -> None:
     if _identity(now) != _identity(before):
         raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile and is left as it is")
+
+
+def _refuse_if_open(path: Path, real: Path) -> None:
+    """Leave a file to the program that has it open for writing, say to a download that has come to a stop.
+
+    Linux can be asked: it gives no lease on such a file. It gives none on other people's files either, or on most
+    network file systems, which says nothing.
+    """
+    if sys.platform != "linux":
+        return
+    import fcntl
+    import signal
+
+    with contextlib.suppress(OSError), real.open("rb") as file:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # to be told of who opens it; the usual signal would end mtag
+        try:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            raise FileError(path, FailureKind.PERMISSION, "is open for writing in another program") from None
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
 def _identity(stat: os.stat_result) -> tuple[int, ...]:

@@ -83,6 +83,11 @@ class Bundle:
         return figures
 
     @property
+    def seed(self) -> int:
+        """What decided the split of the corpus that the networks learnt from."""
+        return int(self.manifest.get("training", {}).get("seed", 0))
+
+    @property
     def has_twins(self) -> bool:
         """Whether every member can be computed in 8-bit integers, too."""
         return all(twin_of(member) in self.manifest["files"] for member in MEMBERS)

@@ -76,6 +76,9 @@ def split_corpus(corpus: Corpus, seed: int = 0) -> Split:
 
 
 def _read_clips(folder: Path) -> Corpus:
+    for name in ("labels.npz", "tags_mtat.txt"):
+        if not (folder / name).is_file():
+            raise CorpusError(f"{folder} holds clips.tsv but no {name}")
     with (folder / "clips.tsv").open(newline="", encoding="utf-8") as table:
         rows = list(csv.DictReader(table, delimiter="\t"))
     stored = np.load(folder / "labels.npz")

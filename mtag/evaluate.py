@@ -27,6 +27,7 @@ PAPER_ROC_AUC = {
 }  # fmt: skip
 
 
+PRESENT = 0.25  # a teacher's score from which a soft label counts as present
 PER_TAG = ("roc_auc", "pr_auc", "correlation", "precision", "recall")  # fields of a row with a figure for each tag
 
 
@@ -184,6 +185,7 @@ def _at_thresholds(
     """Precision and recall of each tag where its score reaches the bundle's threshold."""
     stored = bundle.thresholds(name)
     given = scores >= [stored[tag] for tag in bundle.tags]
-    present = labels >= bundle.manifest["thresholds"]["present"] if soft else labels > 0
+    # A bundle that learnt people's labels says nothing of a teacher's scores.
+    present = labels >= (bundle.manifest["thresholds"].get("present") or PRESENT) if soft else labels > 0
     precision, recall = precision_recall(present, given)
     return tuple(map(float, precision)), tuple(map(float, recall))

@@ -253,15 +253,19 @@ class _Scan:
             heard = self.catalog.recall(file, stat, self.fingerprint)
         return heard
 
-    def _reason_to_skip(self, file: Path, stat: os.stat_result) -> SkippedError | None:
+    def _reason_to_skip(self, file: Path, stat: os.stat_result) -> FileError | None:
         """Why a file that would have to be heard is not to be."""
         if not self.options.listen and not self.catalog.knows_sound_at(file):
             return _unheard(file)
         failure = self._failed(file)
-        if failure and failure.kind is FailureKind.CRASH and failure.is_of(stat) and not self.options.retry_failed:
+        if failure is None or not failure.is_of(stat) or self.options.retry_failed:
+            return None
+        if failure.kind is FailureKind.CRASH:
             day = time.strftime("%Y-%m-%d", time.localtime(failure.happened))
             reason = f"stopped its decoder on {day} and is not tried again; --retry-failed tries it"
             return SkippedError(file, FailureKind.CRASH, reason)
+        if failure.kind is FailureKind.TOO_SHORT:  # folders of samples have thousands, which no new version can hear
+            return FileError(file, failure.kind, failure.reason)
         return None
 
     def _remember(self, track: _Track) -> None:
@@ -392,4 +396,4 @@ class _Scan:
 
 
 def _unheard(file: Path) -> SkippedError:
-    return SkippedError(file, FailureKind.UNHEARD, "has not been heard yet; `mtag scan` hears it")
+    return SkippedError(file, FailureKind.UNHEARD, "has not been heard with these options yet; `mtag scan` hears it")

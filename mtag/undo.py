@@ -74,7 +74,7 @@ def changes_of(catalog: Catalog, run: Run, paths: Sequence[Path] | None = None) 
                     with suppress(FileError, OSError):
                         _follow(catalog, file, decoders.packet_digest)
         changes = catalog.changes(run.id)
-    roots = [Path(os.path.abspath(path)) for path in paths or ()]
+    roots = {Path(full(path)) for path in paths or () for full in (os.path.abspath, os.path.realpath)}
     found = [change for change in reversed(changes) if not roots or _is_under(change, roots)]
     if not found:
         raise CatalogError(f"run {run.id} changed no file there")
@@ -182,7 +182,7 @@ def _stat(path: Path) -> os.stat_result:
         return os.stat(path)
     except FileNotFoundError:
         reason = "is not there any more; name the folder that it is in now"
-        raise SkippedError(path, FailureKind.MISSING, reason) from None
+        raise FileError(path, FailureKind.MISSING, reason) from None
 
 
 def _snapshots(change: Change) -> tuple[Snapshot, Snapshot | None]:
@@ -202,4 +202,6 @@ def _touched(before: Snapshot, after: Snapshot | None) -> frozenset[Field]:
 
 
 def _is_under(change: Change, roots: Iterable[Path]) -> bool:
-    return any(root in (path, *path.parents) for path in (change.place, change.path) for root in roots)
+    """Whether a file is, or was, under some folders, by whichever of its names."""
+    names = (change.place, change.path, Path(os.path.realpath(change.place)))
+    return any(root in (name, *name.parents) for name in names for root in roots)

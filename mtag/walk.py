@@ -22,7 +22,7 @@ def find_files(paths: Iterable[Path], *, every_name: bool = False) -> Iterator[P
     ----------
     paths
         Files are taken as they are; folders are walked. In them hidden names, whatever is no audio file by its
-        suffix, and links that lead nowhere are passed over; links are followed, and loops end.
+        suffix, and links that lead nowhere or back up are passed over; other links are followed, and loops end.
     every_name
         Give a file that has several names, as hard links, once under each of them: writing may part them.
 
@@ -45,6 +45,8 @@ def _find(given: Path, seen: set[Identity], every_name: bool) -> Iterator[Path |
             if _is_known(os.path.realpath(path) if by_name else (stat.st_dev, stat.st_ino), seen):
                 continue
             if mode.S_ISDIR(stat.st_mode):
+                if _leads_up(path, given):
+                    continue
                 ahead.extend(reversed(_entries(path)))
             elif mode.S_ISREG(stat.st_mode):
                 yield path
@@ -54,6 +56,11 @@ def _find(given: Path, seen: set[Identity], every_name: bool) -> Iterator[Path |
             # A link to nowhere, or a file that went away meanwhile, is no failure unless it was asked for.
             if path == given or error.errno not in (errno.ENOENT, errno.ELOOP):
                 yield explain(path, error)
+
+
+def _leads_up(folder: Path, given: Path) -> bool:
+    """Whether a folder is a link to one around the folder that was named: what else is in that was not asked for."""
+    return os.path.islink(folder) and Path(os.path.realpath(folder)) in Path(os.path.realpath(given)).parents
 
 
 def _is_known(identity: Identity, seen: set[Identity]) -> bool:

@@ -296,6 +296,21 @@ def test_a_file_that_another_program_changes_meanwhile_is_left_to_it(file: Path,
 
 
 @POSIX
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
+@pytest.mark.parametrize("hardlinks", HardLinks)
+def test_a_file_that_another_program_has_open_for_writing_is_left_to_it(file: Path, hardlinks: HardLinks) -> None:
+    if hardlinks is HardLinks.INPLACE:
+        file.with_name("other.mp3").hardlink_to(file)
+    before = file.read_bytes()
+    with file.open("ab"), pytest.raises(FileError, match="open for writing") as caught:
+        rewrite(file, become(NEW), accept, hardlinks=hardlinks)
+    assert caught.value.kind is FailureKind.PERMISSION
+    assert file.read_bytes() == before
+    assert not [path for path in file.parent.iterdir() if is_litter(path.name)]
+    with file.open("rb"):
+        assert rewrite(file, become(NEW), accept, hardlinks=hardlinks)
+
+
 def test_a_writer_that_puts_the_time_stamp_back_is_noticed_too(file: Path) -> None:
     def check(copy: Path) -> None:
         stat = file.stat()

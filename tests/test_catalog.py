@@ -588,15 +588,14 @@ def test_rubbish_in_the_catalogs_own_place_is_moved_aside(tmp_path, monkeypatch)
     assert Path(f"{place}.corrupt-1").read_bytes() == b"rubbish" * 1000
 
 
-def test_a_catalog_of_a_newer_mtag_is_moved_aside_whole(filled):
-    with sqlite3.connect(filled) as connection:
+def test_a_catalog_of_a_newer_mtag_is_refused_and_left_alone(filled):
+    with closing(sqlite3.connect(filled)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    connection.close()
-    with Catalog.open(filled) as catalog:
-        assert "newer mtag" in catalog.notice
-    with sqlite3.connect(f"{filled}.newer-1") as connection:
-        assert connection.execute("SELECT count(*) FROM scores").fetchone() == (300,)
-    connection.close()
+    before = filled.read_bytes()
+    with pytest.raises(CatalogError, match="newer mtag"):
+        Catalog.open(filled)
+    assert filled.read_bytes() == before
+    assert [path.name for path in filled.parent.iterdir()] == ["catalog.db"]
 
 
 @pytest.mark.parametrize("content", [b"ID3 a song" * 500, b"short"])

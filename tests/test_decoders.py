@@ -285,6 +285,17 @@ with Decoders() as decoders:
     assert int(rest) == 10 * SR
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are something else on Windows")
+def test_a_service_manager_that_asks_all_processes_to_end_costs_no_file(song):
+    path = song("song.flac")
+    with Decoders() as decoders:
+        digest = decoders.packet_digest(path)
+        (process,) = decoders.processes
+        os.kill(process.pid, signal.SIGTERM)
+        assert decoders.packet_digest(path) == digest
+        assert decoders.processes == (process,)
+
+
 def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(song):
     with Decoders("tests.no_such_module") as decoders, pytest.raises(DecoderError, match="can be started"):
         list(decoders.read_blocks(song("song")))

@@ -100,6 +100,16 @@ def test_links_are_followed_once_and_loops_end(tmp_path):
 
 
 @needs_links
+def test_a_link_back_up_leads_to_nothing_that_was_not_asked_for(tmp_path):
+    touch(tmp_path / "a" / "song.mp3")
+    touch(tmp_path / "other.mp3")
+    touch(tmp_path / "beside" / "linked.mp3")
+    (tmp_path / "a" / "loop").symlink_to("..")
+    (tmp_path / "a" / "more").symlink_to(tmp_path / "beside")
+    assert [path.name for path in find_files([tmp_path / "a"])] == ["song.mp3", "linked.mp3"]
+
+
+@needs_links
 def test_each_hard_link_is_found_where_every_name_counts_and_symbolic_links_still_once(tmp_path):
     song = touch(tmp_path / "a" / "song.mp3")
     os.link(song, tmp_path / "a" / "zong.mp3")

@@ -193,7 +193,7 @@ def test_a_moved_file_is_found_through_the_catalog_or_under_the_path_that_is_nam
     (music / "full.ogg").rename(tmp_path / "elsewhere" / "moved.ogg")
     gone, found = take_back(catalog)
     assert (found.path.name, found.status) == ("renamed.flac", Status.WRITTEN)
-    assert (gone.status, gone.error.kind) == (Status.SKIPPED, FailureKind.MISSING)
+    assert (gone.status, gone.error.kind) == (Status.FAILED, FailureKind.MISSING)
     (moved,) = take_back(catalog, "1", tmp_path / "elsewhere")
     assert (moved.path.name, moved.status) == ("moved.ogg", Status.WRITTEN)
     assert read_fields(moved.path).provenance == ""
@@ -209,6 +209,14 @@ def test_a_file_that_was_renamed_and_tagged_at_once_is_found_by_its_sound(catalo
     assert (restored.path, restored.status) == (moved, Status.WRITTEN)
     assert read_fields(moved) == before
     assert mutagen.File(moved)["title"] == ["y" * 9000]
+
+
+@needs_links
+def test_a_file_is_found_under_any_name_of_its_folder(catalog, bundle, music, tmp_path):
+    (tmp_path / "link").symlink_to(music)
+    write(catalog, bundle, tmp_path / "link" / "full.flac")
+    for folder in (music, tmp_path / "link", music / "full.flac"):
+        assert [result.path.name for result in take_back(catalog, "1", folder, write=False)] == ["full.flac"]
 
 
 def test_paths_choose_among_the_files_of_a_run(catalog, bundle, music):

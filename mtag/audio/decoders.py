@@ -96,7 +96,7 @@ class Decoders:
             self._give_back(self._start())
 
     def read_blocks(self, path: Path) -> Iterator[Waveform]:
-        """As `mtag.audio.read_blocks`, in another process.
+        """As `mtag.audio.decode.read_blocks`, in another process.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Decoders:
             yield np.frombuffer(content, np.float32)
 
     def read_spread(self, path: Path, n_windows: int) -> Iterator[Stretch]:
-        """As `mtag.audio.read_spread`, in another process; raises as `read_blocks`."""
+        """As `mtag.audio.spread.read_spread`, in another process; raises as `read_blocks`."""
         import numpy as np
 
         from mtag.audio.spread import Stretch
@@ -121,14 +121,14 @@ class Decoders:
             yield Stretch(np.frombuffer(next(answers), np.float32), struct.unpack("<d", length)[0])
 
     def packet_digest(self, path: Path) -> str:
-        """As `mtag.audio.packet_digest`, in another process; raises as `read_blocks`."""
+        """As `mtag.audio.decode.packet_digest`, in another process; raises as `read_blocks`."""
         return b"".join(self._answers(Task.of(Job.DIGEST, path), path)).decode()
 
     def _answers(self, task: Task, path: Path) -> Iterator[bytearray]:
         """What a task gives. Where a used process dies, a former file may be to blame: a fresh one tries again."""
-        n_given = 0
+        n_given, has_died = 0, False
         while True:
-            process = self._take()
+            process = self._start() if has_died else self._take()
             try:
                 for number, content in enumerate(process.run(task, path)):
                     if number >= n_given:  # the second time, what was given already is the same
@@ -141,6 +141,7 @@ class Decoders:
                     raise FileError(path, FailureKind.CRASH, reason) from death
                 if process.n_tasks == 1 or self._closed:
                     raise FileError(path, FailureKind.CRASH, str(death)) from death
+                has_died = True
             finally:
                 self._give_back(process)
 

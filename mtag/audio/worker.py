@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import queue
+import signal
 import struct
 import sys
 import threading
@@ -61,6 +62,8 @@ def main(decode: Decode = read_blocks) -> None:
     """Serve until the input ends."""
     channel = Channel(os.dup(sys.stdout.fileno()))
     _silence_output()
+    # Service managers ask every process to end; the owner has uses for this one until it has come to its own end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for library in LIBRARIES:
         import_module(library)
     _limit_resources()

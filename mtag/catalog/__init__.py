@@ -71,7 +71,7 @@ class Catalog(Journal, Scores):
     path
         The SQLite file.
     notice
-        One sentence for the user where an unusable or an older catalog was dealt with on opening, else None.
+        One sentence for the user where a damaged or an older catalog was dealt with on opening, else None.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, notice: str | None = None) -> None:
@@ -82,9 +82,8 @@ class Catalog(Journal, Scores):
     def open(cls, path: Path | None = None) -> Catalog:
         """Open a catalog, or begin one.
 
-        A damaged catalog, or one in a newer format, is moved aside to `NAME.corrupt-N` or `NAME.newer-N` and a fresh
-        one is begun, with what can be read of a damaged one; one in an older format is copied to `NAME.older-N` and
-        brought to the present one. `notice` says so.
+        A damaged catalog is moved aside to `NAME.corrupt-N` and a fresh one is begun with what can be read of it; one
+        in an older format is copied to `NAME.older-N` and brought to the present one. `notice` says so.
 
         Parameters
         ----------
@@ -94,7 +93,7 @@ class Catalog(Journal, Scores):
         Raises
         ------
         CatalogError
-            Where the file cannot be opened or written, or `path` names a file that is no catalog.
+            Where the file cannot be opened or written, is of a newer mtag, or `path` names one that is no catalog.
         """
         place = path or default_path()
         if path and is_foreign(path):

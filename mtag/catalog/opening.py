@@ -1,4 +1,4 @@
-"""Opening the file a catalog lies in, whatever state it is in, and putting an unusable one aside.
+"""Opening the file a catalog lies in, whatever state it is in, and putting a damaged one aside.
 
 A damaged catalog first becomes `NAME.damaged`, and `NAME.corrupt-N` once what can be read of it has been saved. The
 fresh catalog gets its tables and those rows in one transaction: a kill, or a full disk, leaves a file without tables
@@ -19,37 +19,28 @@ from mtag.catalog.store import BUSY_SECONDS
 from mtag.errors import CatalogError
 from mtag.filelock import lock
 
-CORRUPT, NEWER, OLDER = "corrupt", "newer", "older"  # what a catalog that was put aside is called
+CORRUPT, OLDER = "corrupt", "older"  # what a catalog that was put aside is called
 LOGS = ("-wal", "-shm")  # what SQLite may keep beside a file
 
 Opened = tuple[sqlite3.Connection, str | None]  # and a sentence for the user where something had to be done
 
 
-class UnusableError(CatalogError):
-    """A catalog that has to give way to a fresh one.
-
-    Attributes
-    ----------
-    word
-        Stands in the name it is given: corrupt or newer.
-    """
-
-    def __init__(self, word: str, sentence: str) -> None:
-        """Keep the parts; the sentence is the predicate to "the catalog"."""
-        super().__init__(sentence)
-        self.word = word
+class DamagedError(CatalogError):
+    """A catalog that has to give way to a fresh one."""
 
 
 def open_file(path: Path) -> Opened:
-    """Open a catalog, begin one, or bring an older one to the present format; an unusable one gives way.
+    """Open a catalog, begin one, or bring an older one to the present format; a damaged one gives way.
 
     Raises
     ------
+    CatalogError
+        It was made by a newer mtag.
     OSError, sqlite3.Error
-        Where it cannot be opened or written.
+        It cannot be opened or written.
     """
     if not _waiting(path).exists():
-        with suppress(UnusableError, FileNotFoundError):
+        with suppress(DamagedError, FileNotFoundError):
             return _connect(path)
     with _alone(path):
         return _begin_or_mend(path)
@@ -72,8 +63,8 @@ def _connect(path: Path, mode: str = "rw") -> Opened:
     ------
     FileNotFoundError
         There is none.
-    UnusableError
-        It is damaged or in a newer format.
+    DamagedError
+        It is.
     """
     uri = f"{Path(os.path.abspath(path)).as_uri()}?mode={mode}"
     try:
@@ -83,7 +74,7 @@ def _connect(path: Path, mode: str = "rw") -> Opened:
         raise
     try:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise UnusableError(CORRUPT, "was damaged")
+            raise DamagedError
         connection.execute("PRAGMA foreign_keys = ON")
         notice = _bring_up_to_date(path, connection)
         # Only now: the application id must reach the file itself, not just the log beside it.
@@ -92,7 +83,7 @@ def _connect(path: Path, mode: str = "rw") -> Opened:
         connection.close()
         # The subclasses tell of locks, full disks and permissions; a damaged file is the class itself.
         if type(error) is sqlite3.DatabaseError:
-            raise UnusableError(CORRUPT, "was damaged") from error
+            raise DamagedError from error
         raise
     except BaseException:
         connection.close()
@@ -107,7 +98,10 @@ def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> str | None:
     with transaction(connection):
         version = version_of(connection)  # another process may have been faster
         if version > SCHEMA_VERSION:
-            raise UnusableError(NEWER, "was made by a newer mtag")
+            formats = f"its format is {version}, and this one knows {SCHEMA_VERSION}"
+            raise CatalogError(
+                f"the catalog {path} was made by a newer mtag ({formats}): update mtag, or name another file"
+            )
         if 0 < version < SCHEMA_VERSION:
             notice = _back_up(path)
         migrate(connection)
@@ -134,17 +128,13 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _begin_or_mend(path: Path) -> Opened:
-    """Open a catalog that is not there, is unusable, or was being put aside when a process was killed."""
+    """Open a catalog that is not there, is damaged, or was being put aside when a process was killed."""
     waiting = _waiting(path)
     if waiting.exists() and not path.exists():
         _rename(path, waiting)  # its logs, which may not have followed it yet
     try:
         connection, notice = _connect(path, "rwc")
-    except UnusableError as error:
-        if error.word == NEWER:
-            aside = _rename(path, _free_name(path, NEWER))
-            connection, _ = _connect(path, "rwc")
-            return connection, f"the catalog {error}; it lies at {aside} now and a fresh one was begun."
+    except DamagedError:
         if waiting.exists():  # one from before, which was read already
             _rename(waiting, _free_name(path, CORRUPT))
         _rename(path, waiting)

@@ -55,7 +55,7 @@ class Commands(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         named = ctx.params.get("_config")
         ctx.meta[CONFIG_FILE] = Path(named) if named else None
-        if name and name != "config" and "--help" not in rest:  # those two have to work whatever it says
+        if name and name != "config" and not {"--help", "-h"} & set(rest):  # those two have to work whatever it says
             ctx.meta[CONFIG] = config = checked_config(ctx.meta[CONFIG_FILE])
             ctx.default_map = {name: _defaults(name, config)}
         return name, load_command(name) if name else None, rest

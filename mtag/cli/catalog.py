@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli.options import CatalogFile, Json
+from mtag.cli.options import CatalogFile, Json, path
 
 if TYPE_CHECKING:
     from mtag.catalog import Catalog, Info, Track
@@ -31,7 +31,9 @@ ActionArgument = Annotated[
         "be undone. export: a line of JSON for each track."
     ),
 ]
-Under = Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="For forget and export: files and folders.")]
+Under = Annotated[
+    list[Path] | None, typer.Argument(metavar="PATH", parser=path, help="For forget and export: files and folders.")
+]
 
 
 def catalog(action: ActionArgument, paths: Under = None, as_json: Json = False, catalog: CatalogFile = None) -> None:

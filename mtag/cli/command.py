@@ -12,7 +12,12 @@ CONFIG_FILE = "mtag.config.file"  # where a context's `meta` keeps the file that
 CONFIG = "mtag.config"  # and what is in it
 
 # Plain help: with rich's panels it would take twice as long to appear.
-STYLE: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+STYLE: dict[str, Any] = {
+    "add_completion": False,
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["--help", "-h"]},
+}
 
 
 class Command(TyperCommand):

@@ -59,7 +59,7 @@ def eval(  # noqa: A001 - the command's name
     console = render.console_for_people(as_json)
     bundle = load_bundle(weights)
     corpus = read_corpus(dataset)
-    split = split_corpus(corpus, bundle.manifest["training"]["seed"])
+    split = split_corpus(corpus, bundle.seed)
     rows = np.arange(len(corpus.files)) if part is Part.ALL else getattr(split, part.value)
     ensemble = load_ensemble(bundle, device=device.value, precision=precision.value, combinations=(FULL, *COMBINATIONS))
     with console.status("hearing") as status:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli.options import CatalogFile, Json
+from mtag.cli.options import CatalogFile, Json, path
 
 if TYPE_CHECKING:
     from mtag.catalog import Failure
 
 Under = Annotated[
-    list[Path] | None, typer.Argument(metavar="PATH", help="Only these files, and those under these folders.")
+    list[Path] | None,
+    typer.Argument(metavar="PATH", parser=path, help="Only these files, and those under these folders."),
 ]
 Clear = Annotated[bool, typer.Option("--clear", help="Forget them: what crashed a decoder is tried again, too.")]
 

@@ -1,17 +1,19 @@
-"""Ctrl-C: the first asks for a good end, the second for an immediate one."""
+"""Ctrl-C, a service's stop, a closed terminal: the first asks for a good end, the second for an immediate one."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+
+ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second is a `KeyboardInterrupt` as usual."""
+    """An event that the first signal to end sets; the second is a `KeyboardInterrupt` as usual."""
     stop = threading.Event()
 
     def ask(signum: int, frame: FrameType | None) -> None:
@@ -19,11 +21,9 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals arrive elsewhere
-        return
-    before = signal.signal(signal.SIGINT, ask)
-    try:
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # signals arrive nowhere else
+            for signum in ASKING:
+                if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup wants the terminal's end ignored
+                    stack.callback(signal.signal, signum, signal.signal(signum, ask))
         yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)

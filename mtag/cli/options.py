@@ -34,8 +34,23 @@ class Precision(str, Enum):
     INT8 = "int8"
 
 
+STDIN = Path("-")  # stands for the paths on standard input
+
+
+def path(text: str) -> Path:
+    """A path on the command line.
+
+    An empty one, of a variable that is not set, would mean the current folder to the system. `./-` is a file.
+    """
+    if not text:
+        raise typer.BadParameter("a path is empty; . is the current folder")
+    given = Path(text)
+    return Path.cwd() / given if given == STDIN and text != str(STDIN) else given
+
+
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="PATH", help="Files and folders; - reads a list of them from standard input.")
+    list[Path],
+    typer.Argument(metavar="PATH", parser=path, help="Files and folders; - reads a list of them from standard input."),
 ]
 Fast = Annotated[bool, typer.Option("--fast", help="Hear with Models 1 and 2 only, in three quarters of the time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]

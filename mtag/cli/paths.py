@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import threading
@@ -9,8 +10,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
+from mtag.cli.options import STDIN
 from mtag.errors import FileError
 from mtag.walk import find_files
+
+PLAYLIST = b"#EXTM3U"  # how one begins whose lines with # are remarks
 
 
 def find_named(
@@ -21,11 +25,13 @@ def find_named(
     The path `-` stands for those on standard input: one a line or, where it has NUL bytes, one between any two.
     `every_name` is as for `find_files`.
     """
-    named = [path for given in paths for path in (_listed() if str(given) == "-" else [given])]
+    named = [path for given in paths for path in (_listed() if given == STDIN else [given])]
     return list(takewhile(lambda _: not (stop and stop.is_set()), find_files(named, every_name=every_name)))
 
 
 def _listed() -> list[Path]:
-    content = sys.stdin.buffer.read()
+    content = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8) if sys.stdin else b""
     names = content.split(b"\0") if b"\0" in content else content.replace(b"\r\n", b"\n").split(b"\n")
+    if names[0].startswith(PLAYLIST):
+        names = [name for name in names if not name.startswith(b"#")]
     return [Path(os.fsdecode(name)) for name in names if name]

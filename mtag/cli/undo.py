@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli import version
-from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Quiet
+from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Quiet, path
 from mtag.tagfile import HardLinks, Mtime
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ RunArgument = Annotated[
 ]
 Under = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH", help="Only these files, and those under these folders; moved ones are found."),
+    typer.Argument(
+        metavar="PATH",
+        parser=path,
+        help="Only these files, and those under these folders; moved ones are found.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Restore even fields that were changed since.")]
 

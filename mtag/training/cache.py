@@ -45,8 +45,9 @@ def load_windows(corpus: Corpus, folder: Path, report: Callable[[int, int], None
     names = [str(file) for file in corpus.files]
     index, frames = folder / "files.txt", folder / "frames.npy"
     if not (frames.is_file() and index.is_file() and index.read_text(encoding="utf-8").split("\n") == names):
+        # Deleted first and written last: a cache without its index is decoded again.
+        index.unlink(missing_ok=True)
         _decode(corpus, folder, report)
-        # Written last: a cache without its index is decoded again.
         index.write_text("\n".join(names), encoding="utf-8")
     report(n, n)
     return Windows(np.load(folder / "waveforms.npy", mmap_mode="r"), np.load(frames, mmap_mode="r"))

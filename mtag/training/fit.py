@@ -129,7 +129,8 @@ def fit(
     with own_stream(device):
         batches = _batches(recipe, pool, start, device)
         run = _begin(recipe, seed, device, start)
-        _resume(run, checkpoint, recipe, seed)
+        made_for = {"recipe": _plain(recipe), "seed": seed, "pool": pool.origin}
+        _resume(run, checkpoint, made_for)
         loss = _Loss(device)
         started, saved = time.monotonic(), time.monotonic()
         first_step, seconds_before = run.step, run.seconds
@@ -142,13 +143,13 @@ def fit(
                 measured = _validate(run, recipe, batches.normalisation, heldout, device)
                 run.history.append(measured | {"loss": loss.look()})
             if is_last or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                _save(run, checkpoint, recipe, seed)
+                _save(run, checkpoint, made_for)
                 saved = time.monotonic()
             done = recipe.remaining_pieces(first_step) - recipe.remaining_pieces(run.step)
             try:
                 report(_progress(run, recipe, loss.shown, pace=(time.monotonic() - started) / done))
             except BaseException:
-                _save(run, checkpoint, recipe, seed)
+                _save(run, checkpoint, made_for)
                 raise
         network = run.learner.average.eval().cpu().float()
     return Trained(network, batches.normalisation, _record(run, recipe, seed, start))
@@ -280,24 +281,20 @@ def _progress(run: _Run, recipe: Recipe, loss: float, pace: float) -> Progress:
     return Progress(recipe.name, run.step, recipe.n_steps, loss, last["roc_auc"], last["correlation"], left)
 
 
-def _save(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
+def _save(run: _Run, path: Path, made_for: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "recipe": _plain(recipe),
-        "seed": seed,
-        "step": run.step,
-        "seconds": run.seconds,
-        "history": run.history,
-    } | run.learner.state_dict()
+    progress = {"step": run.step, "seconds": run.seconds, "history": run.history}
+    state = made_for | progress | run.learner.state_dict()
     torch.save(state, path.with_suffix(".part"))
     os.replace(path.with_suffix(".part"), path)
 
 
-def _resume(run: _Run, path: Path, recipe: Recipe, seed: int) -> None:
+def _resume(run: _Run, path: Path, made_for: dict[str, Any]) -> None:
     if not path.is_file():
         return
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["recipe"] != _plain(recipe) or state["seed"] != seed:
-        raise CorpusError(f"{path} was made with another recipe or seed: remove it, or train into another folder")
+    if any(state.get(name) != value for name, value in made_for.items()):
+        reason = "was made with another recipe, seed, teacher or corpus: remove it, or train into another folder"
+        raise CorpusError(f"{path} {reason}")
     run.learner.load_state_dict(state)
     run.step, run.seconds, run.history = state["step"], state["seconds"], state["history"]

@@ -8,6 +8,7 @@ window's own label.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ N_PIECES = WINDOW_SAMPLES // PIECE_SAMPLES  # whole pieces in a window; the teac
 # First frame of each piece, and of the rest behind the last whole one.
 FIRST_FRAMES = np.rint(np.arange(N_PIECES + 1) * PIECE_SAMPLES / HOP_LENGTH).astype(int)
 CHUNK = 8  # windows labelled at a time
+ORIGIN = "origin.txt"  # in a pool's folder: what it was made of
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -42,6 +44,7 @@ class Pool:
     log_mels: NDArray[np.float16]  # (n, 592, 128), dB
     scores: NDArray[np.float16]  # (n, N_PIECES, 50)
     n_windows: int  # windows of the corpus; rows i, i + n_windows, ... are versions of the same one
+    origin: str = ""  # changes with everything that decides what is in it
 
 
 def load_pool(
@@ -56,7 +59,7 @@ def load_pool(
     device: torch.device,
     report: Callable[[int, int], None],
 ) -> Pool:
-    """Make the pool of a corpus's training side in `folder`, or go on with what lies there.
+    """Make the pool of some of a corpus's windows in `folder`, or go on with what lies there from the same call.
 
     Parameters
     ----------
@@ -77,14 +80,18 @@ def load_pool(
     """
     folder.mkdir(parents=True, exist_ok=True)
     n_rows = len(train) * (n_versions if teacher else 1)
+    progress, origin = folder / "rows.txt", _origin(corpus, train, teacher, n_versions, seed)
+    if not _is_from(folder, origin):
+        progress.unlink(missing_ok=True)
+        (folder / ORIGIN).write_text(origin)
     pool = Pool(
         _mapped(folder / "waveforms.npy", (n_rows, WINDOW_SAMPLES), np.int16),
         _mapped(folder / "log_mels.npy", (n_rows, N_FRAMES, N_MELS), np.float16),
         _mapped(folder / "scores.npy", (n_rows, N_PIECES, N_TAGS), np.float16),
         len(train),
+        origin,
     )
     log_mel = LogMel().to(device)
-    progress = folder / "rows.txt"
     done = int(progress.read_text()) if progress.is_file() else 0
     while done < n_rows:
         rows = np.arange(done, min(done + CHUNK, n_rows))
@@ -98,12 +105,22 @@ def load_pool(
     return pool
 
 
+def _origin(corpus: Corpus, rows: Indices, teacher: Musicnn | None, n_versions: int, seed: int) -> str:
+    digest = hashlib.sha256(repr([corpus.files, rows.tolist(), n_versions, seed]).encode())
+    for array in teacher.state_dict().values() if teacher else [torch.from_numpy(corpus.labels)]:
+        digest.update(array.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _is_from(folder: Path, origin: str) -> bool:
+    return (folder / ORIGIN).is_file() and (folder / ORIGIN).read_text() == origin
+
+
 def _mapped(path: Path, shape: tuple[int, ...], kind: type[Number]) -> NDArray[Number]:
     if path.is_file():
         found: NDArray[Number] = np.load(path, mmap_mode="r+")
         if found.shape == shape:
             return found
-        path.with_name("rows.txt").unlink(missing_ok=True)
     return np.lib.format.open_memmap(path, "w+", kind, shape)
 
 

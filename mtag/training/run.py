@@ -17,7 +17,7 @@ from mtag.bundle import COMBINATIONS, FULL, MEMBERS, combiner_of, load_bundle
 from mtag.corpus import Corpus, Indices, Split, read_corpus, split_corpus
 from mtag.ensemble import load_ensemble
 from mtag.errors import CorpusError, DeviceError
-from mtag.evaluate import evaluate
+from mtag.evaluate import PRESENT, evaluate
 from mtag.training.cache import Windows, load_windows
 from mtag.training.card import write_card
 from mtag.training.combine import Combined, assign_folds, fit_combiner
@@ -29,7 +29,7 @@ from mtag.training.quantize import quantize_bundle, training_windows
 from mtag.training.recipes import GOING_ON, N_VERSIONS, RECIPES, Cycle, Recipe
 from mtag.training.start import load_members
 from mtag.training.teachers import Musicnn, load_teacher
-from mtag.training.thresholds import PRECISION, PRESENT, choose_thresholds
+from mtag.training.thresholds import PRECISION, choose_thresholds
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def quantize(folder: Path, out: Path, reports: Reports) -> None:
     keep_freed_memory()
     bundle = load_bundle(out)
     corpus = read_corpus(folder)
-    split = split_corpus(corpus, bundle.manifest["training"]["seed"])
+    split = split_corpus(corpus, bundle.seed)
     _complete(corpus, split, out, reports)
 
 

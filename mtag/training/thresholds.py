@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mtag.evaluate import PRESENT
+
 PRECISION = 0.7  # share of rightly given tags that each threshold is chosen for
-PRESENT = 0.25  # a teacher's score from which a soft label counts as present
 PRIOR_WINDOWS = 10.0  # weight of all tags' common precision against a tag's own windows
 GRID = np.round(np.arange(0.10, 0.96, 0.01), 2)
 

@@ -4,6 +4,9 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
+from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog
 from mtag.errors import FailureKind
 
@@ -69,6 +72,13 @@ def test_where_nothing_failed_only_failed_has_nothing_to_do_and_is_well(mtag, al
     ended = mtag("scan", album, "--only-failed")
     assert ended.code == 0
     assert ended.out == "None of the files failed before.\n"
+
+
+def test_a_file_that_is_too_short_is_not_opened_again(mtag, library, monkeypatch):
+    first = mtag("scan", library / "odd" / "short.flac", "--json").records
+    monkeypatch.setattr(Decoders, "read_blocks", pytest.fail)
+    assert mtag("scan", library / "odd" / "short.flac", "--json").records[0] == first[0]
+    assert len(mtag("failures", "--json").records) == 1
 
 
 def test_what_crashed_is_skipped_until_retry_failed(mtag, album):

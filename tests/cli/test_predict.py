@@ -89,6 +89,32 @@ def test_a_dash_reads_a_list_of_paths(mtag, album, monkeypatch, separator):
     assert [record["path"] for record in ended.records] == [str(name) for name in names]
 
 
+def test_a_playlist_is_a_list_of_paths(mtag, album, monkeypatch):
+    content = f"\ufeff#EXTM3U\r\n#EXTINF:1,Somebody - Something\r\n{album / 'song.mp3'}\r\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    assert [record["path"] for record in mtag("predict", "-", "--json").records] == [str(album / "song.mp3")]
+
+
+def test_without_standard_input_there_is_no_list(mtag, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert mtag("predict", "-").code == 3
+
+
+def test_an_empty_path_is_a_usage_error_and_no_current_folder(mtag, album, monkeypatch):
+    monkeypatch.chdir(album)
+    for command in (("predict",), ("scan",), ("strip",), ("undo", "last"), ("failures",), ("catalog", "forget")):
+        ended = mtag(*command, "")
+        assert (ended.code, ended.out) == (2, "")
+        assert "a path is empty" in ended.err
+
+
+def test_a_file_can_be_called_like_standard_input(mtag, album, monkeypatch):
+    monkeypatch.chdir(album)
+    (album / "song.mp3").rename(album / "-")
+    (record,) = mtag("predict", "./-", "--json").records
+    assert record["error"] is None
+
+
 def test_a_name_with_a_line_break_can_be_listed_between_nul_bytes(mtag, album, monkeypatch):
     odd = (album / "song.mp3").rename(album / "a\nb.mp3")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(odd) + b"\0")))

@@ -355,13 +355,14 @@ def test_a_pipe_that_closes_early_is_no_complaint(album):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise on Windows")
-def test_ctrl_c_finishes_the_tracks_in_hand_and_still_sums_up(tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_who_asks_for_its_end_gets_the_tracks_in_hand_and_a_sum(tmp_path, name):
     song = encode(tmp_path / "00.flac", tone(60, SR), SR)
     for number in range(1, 40):
         shutil.copy(song, tmp_path / f"{number:02}.flac")
     running = process("scan", tmp_path, "--write-tags", "--json", "--jobs", "1")
     lines = [running.stdout.readline()]
-    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.Signals[name])
     out, err = running.communicate()
     *results, last = map(json.loads, [*lines, *out.splitlines()])
     assert running.returncode == 130

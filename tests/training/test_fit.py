@@ -84,7 +84,7 @@ def test_a_run_on_a_cpu_goes_on_from_what_a_gpu_has_left(pool, heldout, tmp_path
 
 def test_a_checkpoint_of_another_recipe_is_refused(pool, heldout, tmp_path):
     run(short("model1", 1), pool, heldout, tmp_path / "m.pt")
-    with pytest.raises(CorpusError, match="another recipe or seed"):
+    with pytest.raises(CorpusError, match="another recipe, seed, teacher or corpus"):
         run(short("model1", 2), pool, heldout, tmp_path / "m.pt")
 
 

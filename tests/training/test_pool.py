@@ -24,15 +24,15 @@ class Loudness(Musicnn):
         return pieces.abs().amax(dim=1, keepdim=True).expand(-1, N_TAGS)
 
 
-def load(corpus, windows, folder, teacher, report=lambda done, n: None, n_versions=2):
+def load(corpus, windows, folder, teacher, report=lambda done, n: None, n_versions=2, train=TRAIN, seed=0):
     return load_pool(
         corpus,
         windows,
-        TRAIN,
+        train,
         folder,
         teacher=teacher,
         n_versions=n_versions,
-        seed=0,
+        seed=seed,
         device=torch.device("cpu"),
         report=report,
     )
@@ -76,6 +76,22 @@ def test_a_pool_that_is_there_is_taken_as_it_is(corpus, windows, tmp_path):
     again = load(corpus, windows, tmp_path, Loudness(), lambda done, n: steps.append(done))
     assert steps == []
     np.testing.assert_array_equal(again.scores, scores)
+
+
+class Quiet(Loudness):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("bias", torch.zeros(1))
+
+
+@pytest.mark.parametrize("others", [{"train": TRAIN + 1}, {"seed": 1}, {"teacher": Quiet()}])
+def test_a_pool_of_other_windows_another_seed_or_teacher_is_made_anew(corpus, windows, tmp_path, others):
+    first = load(corpus, windows, tmp_path, Loudness()).origin
+    call = {"teacher": Loudness(), "train": TRAIN, "seed": 0} | others
+    pool = load(corpus, windows, tmp_path, **call)
+    expected = load(corpus, windows, tmp_path / "alone", **call)
+    assert pool.origin == expected.origin != first
+    np.testing.assert_array_equal(pool.waveforms, expected.waveforms)
 
 
 def test_a_pool_of_another_size_is_made_anew(corpus, windows, tmp_path):
