@@ -26,14 +26,14 @@ PLAYERS: Mapping[str, Player] = {
     # "A; B" is one genre unless the library's custom delimiters are switched on, which they are not at first
     # (jellyfin #11871, #12385); several values are several genres.
     "jellyfin": Player(),
-    # Reads tags through FFmpeg, which joins the values of ID3 2.4 and of Vorbis comments alike with ";".
+    # Reads tags through FFmpeg, which gives the first of several values, the surest genre, but in Vorbis comments all.
     "plex": Player(),
     # Tells several values from one text with a separator in it (onetagger #222); shows any field.
     "foobar": Player(fields={Field.MOOD: frozenset({Kind.MOOD})}),
     # Has one genre a track and one comment, of several comments the first (onetagger #439), and no mood. ID3 2.3 is
-    # caution: what tools made for it write.
+    # caution: what tools made for it write, though its manual names 2.4, too.
     "rekordbox": Player(Style(id3_version=3), genres=1),
-    # Explorer is reported not to read ID3 2.4; in 2.3 several genres are by custom one text with semicolons
+    # Older Windows does not read ID3 2.4 (picard #2209); in 2.3 several genres are by custom one text with semicolons
     # (taglib-sharp #111, mutagen #492).
     "windows": Player(Style(id3_version=3, separator="; ")),
 }
