@@ -191,7 +191,7 @@ def load_ensemble(
     bundle
         Default: the one that `load_bundle` finds.
     fast
-        Models 1 and 2 only: a third of the work on a CPU.
+        Models 1 and 2 only: about a third of the networks' work in int8 on a CPU.
     device
         "auto" (CUDA, DirectML, CPU: the first that works), or one of them or "coreml" by name.
     precision

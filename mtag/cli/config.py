@@ -209,7 +209,9 @@ def _edit(path: Path) -> None:
     usual = "notepad" if os.name == "nt" else "vi"
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or usual
     try:
-        ended = subprocess.run([*shlex.split(editor, posix=os.name != "nt"), str(path)], check=False)
+        # On Windows a command is one text, in which the editor's own quotes have to stay.
+        command = f'{editor} "{path}"' if os.name == "nt" else [*shlex.split(editor), str(path)]
+        ended = subprocess.run(command, check=False)
     except OSError as error:
         raise MtagError(f"{editor} cannot be run ({error.strerror}): name your editor in EDITOR") from error
     except ValueError:

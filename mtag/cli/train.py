@@ -115,7 +115,7 @@ def _teacher_beside(corpus: Path) -> Path | None:
 
 def _require_torch() -> None:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("onnx") is None:
-        raise MtagError('training needs torch and onnx: pip install "mtag[train]"')
+        raise MtagError('training needs torch and onnx: install mtag with its extra "train"')
 
 
 @contextmanager
