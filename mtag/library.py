@@ -136,6 +136,14 @@ def only_failed(files: Iterable[Path | FileError], catalog: Catalog) -> list[Pat
     return [file for file in files if isinstance(file, FileError) or Path(os.path.abspath(file)) in failed]
 
 
+def forget_gone(paths: Iterable[Path], catalog: Catalog) -> None:
+    """Forget the failures of files that were deleted or renamed under some paths; those of a disk that is away stay."""
+    for path in paths:
+        for failure in catalog.failures(path):
+            if failure.path.parent.is_dir() and not os.path.lexists(failure.path):
+                catalog.forget_failure(failure.path)
+
+
 @dataclass(eq=False)
 class _Track(Track):
     """A track on its way through a scan."""

@@ -146,6 +146,8 @@ def run(arguments: Sequence[str], first: Process | None = None) -> int:
             traceback.print_exc()
         else:
             typer.echo(f"mtag: {_sentence(error)}", err=True)
+        if _is_of_output(error):
+            return ExitCode.SOME_FAILED  # what was done until then has been done
         return ExitCode.USAGE if isinstance(error, ConfigError) else ExitCode.NOTHING_DONE
     return ExitCode.OK
 
@@ -153,4 +155,11 @@ def run(arguments: Sequence[str], first: Process | None = None) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, MtagError):
         return str(error)
+    if _is_of_output(error):
+        return f"what was to be said could not be written ({error})"
     return f"stopped by an error of its own ({type(error).__name__}: {error}); `mtag --debug ...` shows where"
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Whether standard output gave way; trouble with files names them, and is mostly explained where it comes up."""
+    return isinstance(error, OSError) and error.filename is None

@@ -95,6 +95,7 @@ def go_through(
     began = time.monotonic()
     with stop_on_interrupt() as stop:
         files = find_named(paths, stop, every_name=True)
+        library.forget_gone(paths, catalog)
         n_found = len(files)
         if only_failed:
             files = library.only_failed(files, catalog)

@@ -74,6 +74,17 @@ def test_where_nothing_failed_only_failed_has_nothing_to_do_and_is_well(mtag, al
     assert ended.out == "None of the files failed before.\n"
 
 
+def test_files_that_are_gone_leave_the_list_with_the_next_scan_of_their_folder(mtag, library):
+    mtag("scan", library)
+    (library / "odd" / "text.mp3").unlink()
+    shutil.rmtree(library / "album")
+    with Catalog.open() as catalog:
+        catalog.record_failure(library / "album" / "song.mp3", library.stat(), FailureKind.DECODE, "is damaged")
+    mtag("scan", library)
+    names = {Path(failure["path"]).name for failure in mtag("failures", "--json").records}
+    assert names == {"corrupt.mp3", "empty.mp3", "short.flac", "silent.flac", "song.mp3"}
+
+
 def test_a_file_that_is_too_short_is_not_opened_again(mtag, library, monkeypatch):
     first = mtag("scan", library / "odd" / "short.flac", "--json").records
     monkeypatch.setattr(Decoders, "read_blocks", pytest.fail)

@@ -30,7 +30,8 @@ def process(*arguments: str | Path, **settings) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join([str(ROOT), *sys.path])
     environment = {**os.environ, "PYTHONPATH": paths, **settings.pop("env", {})}
     command = [sys.executable, "-m", "mtag", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, **(pipes | settings))
 
 
 def test_only_what_is_to_be_heard_needs_decoders(mtag, tmp_path, monkeypatch):
@@ -343,6 +344,15 @@ def test_a_terminal_that_knows_only_ascii_stops_nothing(album):
     assert running.returncode == 0, err
     assert "  + song.mp3" in out.decode("ascii")
     assert "\\u65e5\\u672c\\u8a9e.mp3" in out.decode("ascii")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_output_that_finds_no_room_is_told_as_that(album):
+    with open("/dev/full", "wb") as full:
+        running = process("tags", stdout=full)
+        _, err = running.communicate()
+    assert running.returncode == 1
+    assert err.decode() == "mtag: what was to be said could not be written ([Errno 28] No space left on device)\n"
 
 
 def test_a_pipe_that_closes_early_is_no_complaint(album):
