@@ -68,11 +68,6 @@ def explained(path: Path) -> Iterator[None]:
         raise explain(path, error) from error
 
 
-def is_hard_linked(path: Path) -> bool:
-    """Whether the file goes by more than one name (OSError where it cannot be asked)."""
-    return path.stat().st_nlink > 1
-
-
 def rewrite(
     path: Path,
     edit: Callable[[BinaryIO], Sequence[Patch]],

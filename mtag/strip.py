@@ -13,16 +13,16 @@ from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog
 from mtag.errors import FileError
 from mtag.recorder import Recorder
+from mtag.restoring import RestoreOptions, guarded, in_order, refuse_if_linked
 from mtag.results import Restored, Status
 from mtag.tagfile import Digest, Field
-from mtag.undo import UndoOptions, guarded, in_order, refuse_if_linked
 from mtag.walk import explain
 
 
 def strip(
     files: Iterable[Path | FileError],
     catalog: Catalog | None,
-    options: UndoOptions,
+    options: RestoreOptions,
     stop: threading.Event | None = None,
 ) -> Iterator[Restored]:
     """Take everything out of files that mtag has written.
@@ -54,7 +54,7 @@ def strip(
     recorder.finish()
 
 
-def _strip(path: Path, recorder: Recorder, options: UndoOptions, digest: Digest) -> Restored:
+def _strip(path: Path, recorder: Recorder, options: RestoreOptions, digest: Digest) -> Restored:
     if options.write:
         recorder.tidy(path)
     try:

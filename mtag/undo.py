@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +14,11 @@ from mtag import tagfile
 from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog, Change, Run
 from mtag.errors import CatalogError, FailureKind, FileError, SkippedError
-from mtag.hearing import failure_of
 from mtag.recorder import Recorder
+from mtag.restoring import RestoreOptions, guarded, in_order, refuse_if_linked
 from mtag.results import Restored, Status
 from mtag.sameness import follow, is_known_by_another_name
-from mtag.tagfile import Digest, Field, HardLinkedError, HardLinks, Mtime, Snapshot
+from mtag.tagfile import Digest, Field, Snapshot
 from mtag.walk import find_files
 
 LAST = "last"  # in place of a run's number
@@ -26,15 +26,10 @@ OWN = frozenset({Field.PROVENANCE})  # says nothing to people
 
 
 @dataclass(frozen=True)
-class UndoOptions:
-    """How a run is to be taken back, or files to be stripped."""
+class UndoOptions(RestoreOptions):
+    """How a run is to be taken back."""
 
-    write: bool = True  # else say only what would be written
     force: bool = False  # restore even what somebody has changed since
-    mtime: Mtime = Mtime.NOW  # the time stamp a written file gets
-    hardlinks: HardLinks = HardLinks.SKIP  # what is done with a file that has several names
-    arguments: str = ""  # how it was asked for, for the catalog's list of runs
-    version: str = ""  # of mtag, likewise
 
 
 def find_run(catalog: Catalog, name: str) -> Run:
@@ -119,16 +114,6 @@ def undo(
     recorder.finish()
 
 
-def guarded(path: Path, deal: Callable[[], Restored]) -> Restored:
-    """Deal with a file; whatever goes wrong is its result."""
-    try:
-        return deal()
-    except Exception as error:
-        failure = failure_of(path, error)
-        is_skipped = isinstance(failure, (HardLinkedError, SkippedError))
-        return Restored(path, Status.SKIPPED if is_skipped else Status.FAILED, error=failure)
-
-
 def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Digest) -> Restored:
     path = change.place
     if options.write:
@@ -159,17 +144,6 @@ def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Dige
         ),
     )
     return Restored(path, Status.WRITTEN if is_written else Status.UNCHANGED, *told)
-
-
-def refuse_if_linked(path: Path, stat: os.stat_result, options: UndoOptions) -> None:
-    """Promise in a preview what writing does with a file of several names."""
-    if stat.st_nlink > 1 and options.hardlinks is HardLinks.SKIP:
-        raise HardLinkedError(path, stat.st_nlink)
-
-
-def in_order(fields: Collection[Field]) -> tuple[Field, ...]:
-    """Fields as they are told: the one that only mtag reads comes last."""
-    return tuple(field for field in Field if field in fields)
 
 
 def named(fields: Collection[Field]) -> str:

@@ -28,9 +28,9 @@ def strip(
     from mtag.cli.paths import find_named
     from mtag.cli.restoring import restore_files
     from mtag.cli.scanning import Manner, asked, open_catalog_if_possible
-    from mtag.undo import UndoOptions
+    from mtag.restoring import RestoreOptions
 
-    options = UndoOptions(not dry_run, False, mtime, hardlinks, asked(context), version())
+    options = RestoreOptions(not dry_run, mtime, hardlinks, asked(context), version())
     with open_catalog_if_possible(catalog) as opened:
         files = find_named(paths, every_name=True)
         raise typer.Exit(

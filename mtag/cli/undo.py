@@ -55,7 +55,7 @@ def undo(
             return
         found = work.find_run(opened, run)
         changes = work.changes_of(opened, found, paths)
-        options = work.UndoOptions(not dry_run, force, mtime, hardlinks, asked(context), version())
+        options = work.UndoOptions(not dry_run, mtime, hardlinks, asked(context), version(), force)
         raise typer.Exit(
             restore_files(
                 [change.place for change in changes],

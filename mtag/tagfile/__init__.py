@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from mtag.atomic import HardLinkedError, HardLinks, is_hard_linked, rewrite
+from mtag.atomic import HardLinkedError, HardLinks, rewrite
 from mtag.dressing import Mtime
-from mtag.errors import FailureKind, FileError
+
 from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed
 from mtag.tagfile.edit import Announce, Digest, Edit
-from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, Style, is_ours, own_line, plan, stamp
+from mtag.tagfile.fields import COMMENT_PREFIX, Fields, GenrePolicy, Style, is_ours, plan, stamp
 from mtag.tagfile.items import Container, Items, Room
 from mtag.tagfile.origin import fields_of, first_room, planned, stripped
 from mtag.tagfile.snapshot import Snapshot, differing, put_back, take
@@ -36,9 +36,7 @@ __all__ = [
     "Snapshot",
     "Style",
     "changed_since",
-    "is_hard_linked",
     "is_ours",
-    "own_line",
     "plan",
     "read_fields",
     "restore",
@@ -105,7 +103,6 @@ def write(
     fields: Fields,
     digest: Digest,
     *,
-    before: Snapshot | None = None,
     mtime: Mtime = Mtime.NOW,
     hardlinks: HardLinks = HardLinks.SKIP,
     style: Style = Style(),  # noqa: B008 - it is frozen
@@ -124,8 +121,6 @@ def write(
         As `plan` gave them; of the comments only mtag's own is written.
     digest
         Identifies the audio; a copy with another digest never replaces the file.
-    before
-        What the file is thought to hold; it is left alone when that is no longer so.
     mtime
         The time stamp the file has afterwards.
     hardlinks
@@ -147,8 +142,6 @@ def write(
     """
 
     def change(container: Container) -> tuple[Items | None, Room]:
-        if before is not None and take(container, container.items, before.fields) != before:
-            raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile")
         return planned(container, fields, style), ()
 
     edit = Edit(path, change, digest, fields, style, announce)
