@@ -152,19 +152,6 @@ def test_one_field_can_be_restored_and_the_other_left(files: Path, name: str, fi
         assert (LINE in now.comments) is (field is Field.GENRE)
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_a_file_that_is_not_as_expected_is_left_alone(files: Path, name: str) -> None:
-    from mtag.errors import FileError
-
-    with copied(files / name) as path:
-        taken = snapshot(path)
-        write(path, Fields(("techno",), (LINE,)), audio_digest, before=taken)
-        written = path.read_bytes()
-        with pytest.raises(FileError, match="meanwhile"):
-            write(path, Fields(("rock",), ()), audio_digest, before=taken)
-        assert path.read_bytes() == written
-
-
 def test_suffixes_are_lower_case_and_cover_what_can_be_made_here() -> None:
     assert {Path(name).suffix for name in MAKERS} <= SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in SUFFIXES)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from mtag.atomic import HardLinkedError, HardLinks, rewrite
 from mtag.dressing import Mtime
-
 from mtag.field import Field
 from mtag.tagfile.containers import opened, parsed
 from mtag.tagfile.edit import Announce, Digest, Edit
