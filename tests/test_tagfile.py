@@ -60,7 +60,7 @@ def copied(file: Path) -> Iterator[Path]:
 
 
 # A new tag brings along what the older ones say; then all else does not stay.
-@pytest.mark.parametrize("name", [name for name in MAKERS if name != "no-id3.mp3"])
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in ("no-id3.mp3", "info.wav")])
 @settings(max_examples=24, deadline=None)
 @given(genres=NAMES, line=LINES, policy=POLICIES)
 def test_what_is_written_is_read_back_and_all_else_stays(

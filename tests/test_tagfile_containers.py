@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from mutagen.mp4 import MP4
 from mutagen.ogg import OggPage
+from mutagen.wave import WAVE
 
 from mtag.errors import FailureKind, FileError
-from mtag.tagfile import Fields, read_fields, restore, snapshot, write
+from mtag.tagfile import Fields, read_fields, restore, snapshot, strip, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.encoding import encode, noise, tone
 from tests.gallery import ape_tag
@@ -197,6 +198,40 @@ def test_an_info_list_counts_as_shown_and_stays(made: Path, tmp_path: Path) -> N
     assert planned(read_fields(path), ("techno",), None, GenrePolicy.FILL) is None
     write(path, Fields(("Swing", "techno"), ("mine", LINE)), audio_digest)
     assert read_fields(path) == Fields(("Swing", "techno"), ("mine", LINE))
+
+
+def test_a_new_tag_brings_along_what_an_info_list_says_and_goes_again(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wav", tone(1.2))
+    texts = {"INAM": "Titel", "IART": "Künstler", "IPRD": "Album", "ICRD": "2001-02-03", "IPRT": "7", "IGNR": "Jazz"}
+    parts = [(name, text.encode() + b"\0" * (2 - len(text.encode()) % 2)) for name, text in texts.items()]
+    info = b"INFO" + b"".join(struct.pack("<4sI", name.encode(), len(text)) + text for name, text in parts)
+    data = path.read_bytes() + struct.pack("<4sI", b"LIST", len(info)) + info
+    before = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    path.write_bytes(before)
+    assert read_fields(path).genres == ("Jazz",)
+    write(path, Fields(("Jazz",), (LINE,)), audio_digest)
+    tag = WAVE(path).tags
+    read = {name: str(tag[name]) for name in ("TIT2", "TPE1", "TALB", "TDRC", "TRCK", "TCON")}
+    assert list(read.values()) == [texts[name] for name in ("INAM", "IART", "IPRD", "ICRD", "IPRT", "IGNR")]
+    strip(path, audio_digest)
+    assert path.read_bytes() == before
+
+
+OTHER_HEADS = {
+    "RF64": b"RF64\xff\xff\xff\xffWAVE",
+    "W64": b"riff\x2e\x91\xcf\x11\xa5\xd6",
+    "CAF": b"caff\0\1\0\0desc",
+    "Matroska": b"\x1aE\xdf\xa3\x01\0\0\0\0\0\0\x23",
+    "mdat": b"\0\0\x10\0mdat",
+    "wide": b"\0\0\0\x08wide\0\0\x10\0mdat",
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_HEADS)
+def test_an_mpeg_stream_in_another_container_gets_no_tag_in_front(made: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(OTHER_HEADS[kind] + (made / "bare.mp3").read_bytes())
+    assert refused(path).kind is FailureKind.UNSUPPORTED
 
 
 def test_an_own_line_copied_into_an_info_list_does_not_make_the_next_run_write(made: Path, tmp_path: Path) -> None:

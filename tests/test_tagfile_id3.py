@@ -263,6 +263,36 @@ def test_frames_of_24_that_are_unsynchronised_packed_or_grouped_are_read(song: P
     assert read_fields(song).genres == ("Dub",)
 
 
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("name", [b"COMM", b"XYZW"])
+def test_a_packed_frame_that_would_fill_the_memory_is_refused(
+    song: Path, audio: bytes, version: int, name: bytes
+) -> None:
+    bomb = zlib.compress(bytes(40 << 20), 9)
+    size = syncsafe(40 << 20) if version == 4 else (40 << 20).to_bytes(4, "big")
+    song.write_bytes(
+        raw_tag(version, raw_frame(name, size + bomb, version, b"\0\x09" if version == 4 else b"\0\x80")) + audio
+    )
+    with pytest.raises(FileError, match="holds more than 16 MB") as caught:
+        read_fields(song)
+    assert caught.value.kind is FailureKind.TAG_PARSE
+
+
+def test_a_tag_of_absurdly_many_frames_is_refused(song: Path, audio: bytes) -> None:
+    frame = raw_frame(b"TXXX", b"\0a\0b", 4)
+    song.write_bytes(raw_tag(4, frame * 1000) + audio)
+    assert read_fields(song) == Fields()
+    song.write_bytes(raw_tag(4, frame * 20_001) + audio)
+    with pytest.raises(FileError, match="more than 20,000 parts"):
+        read_fields(song)
+
+
+@pytest.mark.parametrize("genre", ["9" * 5000, "(255)"])
+def test_a_genre_of_no_known_number_is_no_crash(song: Path, audio: bytes, genre: str) -> None:
+    song.write_bytes(raw_tag(4, raw_frame(b"TCON", b"\0" + genre.encode(), 4)) + audio)
+    assert read_fields(song).genres == (genre.strip("()"),)
+
+
 def test_a_tag_wholly_unsynchronised_in_24_reads_its_frames_so(song: Path, audio: bytes) -> None:
     song.write_bytes(raw_tag(4, raw_frame(b"TCON", b"\1\xff\0\xfeR\0", 4), flags=0x80) + audio)
     assert read_fields(song).genres == ("R",)

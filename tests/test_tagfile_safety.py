@@ -30,7 +30,7 @@ def made() -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["full.flac", "full.ogg", "full.opus", "full.m4a", "full.wma", "info.wav", "full.aiff", "full.wv"]
+    "name", ["full.flac", "full.ogg", "full.opus", "full.m4a", "full.wma", "tag.wav", "full.aiff", "full.wv"]
 )
 @pytest.mark.parametrize("suffix", [".mp3", ".flac", ".m4a"])
 def test_a_file_is_judged_by_its_content_whatever_its_suffix(

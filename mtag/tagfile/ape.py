@@ -12,6 +12,7 @@ from mtag.field import Field
 from mtag.tagfile.fields import Style
 from mtag.tagfile.items import (
     APE_MAGIC,
+    MAX_ITEMS,
     V1_BYTES,
     Container,
     Dialect,
@@ -105,9 +106,12 @@ class Ape(Container):
         self.span = Span(stop - size - HEAD.size * self.has_header, stop)
         if self.has_header and read_at(file, self.span.start, len(APE_MAGIC)) != APE_MAGIC:
             raise Malformed("its APEv2 tag does not begin where its footer says")
+        if n_items > MAX_ITEMS:
+            raise Malformed(f"it claims to have {n_items:,} items in its APEv2 tag")
         data = read_at(file, stop - size, size - HEAD.size)
-        items, start = [], 0
-        while start < len(data):
+        items: list[Item] = []
+        start = 0
+        while start < len(data) and len(items) <= n_items:
             flags, key, value = _split(data, start)
             end = start + 8 + len(key) + 1 + len(value)
             name = key.decode("ascii").upper()

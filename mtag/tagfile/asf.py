@@ -106,10 +106,12 @@ class ASF(Container):
         parts, inner = list(self.parts), list(self.inner)
         for place, guid in PLACES.items():
             new = [item for item in items or () if item.place == place]
-            if items is None:
-                parts, inner = ([part for part in objects if part.guid != guid] for objects in (parts, inner))
-            elif new != [item for item in self.items or () if item.place == place]:
+            if new == [item for item in self.items or () if item.place == place] and items is not None:
+                continue
+            if new:
                 _put(inner if place in "34" else parts, Part(guid, _render(place, new)))
+            else:
+                parts, inner = ([part for part in objects if part.guid != guid] for objects in (parts, inner))
         is_empty = all(part.guid in PLACES.values() for part in inner) and not any(i.place in "34" for i in items or ())
         if is_empty and room[1:] == (0,):  # mtag made the extension
             parts = [part for part in parts if part.guid != EXTENSION]

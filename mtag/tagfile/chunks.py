@@ -10,7 +10,8 @@ from typing import BinaryIO, NamedTuple
 from mtag.copying import Patch
 from mtag.tagfile import id3
 from mtag.tagfile.fields import Fields
-from mtag.tagfile.items import Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.items import MAX_PARTS, Items, Malformed, Room, at_most, read_at, size_of
+from mtag.tagfile.older import from_info
 
 
 class Chunk(NamedTuple):
@@ -50,7 +51,7 @@ class Chunks(id3.ID3Container):
         self.stop = 8 + root
         if self.stop > size + 1:  # the last chunk's filling byte is forgotten by some programs
             raise Malformed(f"it is {form.name} whose header speaks of more than there is")
-        chunks = list(_chunks(file, form.head, 12, self.stop))
+        chunks = list(at_most(MAX_PARTS, _chunks(file, form.head, 12, self.stop)))
         self.end = chunks[-1].stop if chunks else 12
         self.missing = max(0, self.end - size)
         if chunks and chunks[-1].content + chunks[-1].size > size:
@@ -63,7 +64,18 @@ class Chunks(id3.ID3Container):
             if not tag or behind < 0 or read_at(file, self.chunk.content + self.size, behind).strip(b"\0"):
                 raise Malformed("its ID3 chunk does not hold an ID3 tag and nothing else")
             self.room = (self.size, behind)
-        self.shown = _info(file, chunks) if form is RIFF else Fields()
+        self.info = _info(file, chunks) if form is RIFF else {}
+        genre, comment = (tuple(filter(None, [self.info.get(name)])) for name in ("IGNR", "ICMT"))
+        self.shown = Fields(genre, comment)
+
+    def fresh(self) -> Items:
+        """Begin with what the INFO list says: TagLib looks at it no more once there is an ID3 tag."""
+        return from_info(self.info, self.dialect)
+
+    def disregard_genres(self) -> None:
+        """Have the INFO list name none."""
+        super().disregard_genres()
+        self.info.pop("IGNR", None)
 
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Replace the chunk, or add one behind all others."""
@@ -91,16 +103,16 @@ def _chunks(file: BinaryIO, head: str, start: int, stop: int) -> Iterator[Chunk]
         start = chunk.stop
 
 
-def _info(file: BinaryIO, chunks: list[Chunk]) -> Fields:
-    """Genre and comment in the INFO list, the older tag of WAV files."""
-    found: dict[bytes, tuple[str, ...]] = {}
+def _info(file: BinaryIO, chunks: list[Chunk]) -> dict[str, str]:
+    """The texts of the INFO list, the older tag of WAV files, by the names of its parts."""
+    found: dict[str, str] = {}
     for chunk in chunks:
         if chunk.name == b"LIST" and chunk.size >= 4 and read_at(file, chunk.content, 4) == b"INFO":
             with contextlib.suppress(Malformed):  # it is only looked at
                 for part in _chunks(file, RIFF.head, chunk.content + 4, chunk.content + chunk.size):
                     text = read_at(file, part.content, part.size).rstrip(b"\0").decode("utf-8", "replace").strip()
-                    found.setdefault(part.name, (text,) if text else ())
-    return Fields(found.get(b"IGNR", ()), found.get(b"ICMT", ()))
+                    found.setdefault(part.name.decode("latin-1"), text)
+    return found
 
 
 class Dsf(id3.ID3Container):

@@ -21,6 +21,12 @@ from mtag.tagfile.ogg import Ogg
 from mtag.tagfile.origin import repeats_genres
 
 HEAD_BYTES = 16  # enough to know a container
+# How other containers begin, which may hold an MPEG stream: a tag in front of them would hide them from every player.
+OTHERS = (
+    *(b"RIF", b"RF64", b"riff", b"FORM", b"FRM8", b"OggS", b"caff", b".snd", b"\x1aE\xdf\xa3", b"TTA1", b"tBaK"),
+    *(asf.HEADER[:4], b"\0\0\1\xba", b"FLV", b"DSD "),
+)
+OTHER_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof", b"pnot", b"uuid")
 APE_KINDS = {
     b"MAC ": "a Monkey's Audio file",
     b"wvpk": "a WavPack file",
@@ -67,6 +73,8 @@ def _recognised(file: BinaryIO) -> Container | None:
         ):
             if matches:
                 return container(file)
+    if head.startswith(OTHERS) or head[4:8] in OTHER_ATOMS:
+        return None
     return FrontID3(file) if is_stream(file, start) else None
 
 
@@ -109,7 +117,7 @@ def parsed(path: Path) -> Iterator[None]:
     """Turn what parsers raise inside the block into `FileError`."""
     try:
         yield
-    except (Malformed, struct.error, IndexError, OverflowError) as error:
+    except (Malformed, struct.error, IndexError, OverflowError, RecursionError) as error:
         if isinstance(error, Malformed):
             raise FileError(path, error.kind, f"cannot be tagged: {error}") from error
         raise FileError(path, FailureKind.TAG_PARSE, "cannot be tagged: its structure makes no sense") from error

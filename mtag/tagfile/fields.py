@@ -13,7 +13,8 @@ from mtag.field import Field
 
 COMMENT_PREFIX = "mtag: "  # begins the one comment that is mtag's own
 SEPARATOR = "; "  # between values where a container has room for one text only
-GENERIC = frozenset({"", "other", "unknown", "misc", "unknown genre", "none"})  # genres that say nothing, casefolded
+# Genres that say nothing, casefolded; 255 is ID3v1's number for none.
+GENERIC = frozenset({"", "other", "unknown", "misc", "unknown genre", "none", "255"})
 VALUED = (Field.GENRE, Field.MOOD, Field.GROUPING)  # fields that hold names; all of a field's names are written at once
 
 # ID3's codes: "(17)", "(17)(3)Refinement", "17", and RX and CR for remix and cover; "((" stands for a plain "(".
@@ -219,5 +220,5 @@ def _spell(code: str) -> str:
         return _WORD_CODES[code]
     from mutagen.id3 import TCON
 
-    number = int(code)
+    number = int(code) if len(code) <= 3 else len(TCON.GENRES)
     return str(TCON.GENRES[number]) if number < len(TCON.GENRES) else code

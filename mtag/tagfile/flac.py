@@ -6,7 +6,7 @@ from typing import BinaryIO, NamedTuple
 
 from mtag.copying import Patch
 from mtag.tagfile import vorbis
-from mtag.tagfile.items import PADDING_BYTES, Container, Items, Malformed, Room, read_at
+from mtag.tagfile.items import MAX_ITEMS, PADDING_BYTES, Container, Items, Malformed, Room, read_at
 
 PADDING, COMMENTS = 1, 4  # types of metadata blocks
 MAX_BLOCK_BYTES = (1 << 24) - 1
@@ -60,8 +60,11 @@ class Flac(Container):
 
 def _read_blocks(file: BinaryIO, start: int) -> tuple[list[Block], int]:
     """All metadata blocks from an offset on, and where they end."""
-    blocks, last = [], False
+    blocks: list[Block] = []
+    last = False
     while not last:
+        if len(blocks) == MAX_ITEMS:
+            raise Malformed(f"it has more than {MAX_ITEMS:,} metadata blocks")
         head = read_at(file, start, 4)
         size = int.from_bytes(head[1:], "big")
         last = head[0] >= 0x80

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from mtag.field import Field
 from mtag.tagfile.fields import SEPARATOR, Style, genre_names, genre_text
-from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.items import (
+    MAX_ITEMS,
+    PADDING_BYTES,
+    Container,
+    Dialect,
+    Item,
+    Items,
+    Malformed,
+    Room,
+    at_most,
+    read_at,
+    size_of,
+)
 
 HEADER_BYTES = 10
 FRAME_IDS = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
@@ -19,6 +32,8 @@ ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")  # by the byte that begi
 KNOWN = (b"\0", b"\1", b"\2", b"\3")  # those bytes
 OWN_DESCRIPTION = re.compile(r"(mtag( \d+)?)?")  # of the comments that mtag reads as the user's or its own
 LANGUAGE = b"eng"
+MAX_UNPACKED = 1 << 24  # bytes of a packed frame
+PACKED_WITHIN = 7  # bytes of a frame before which packed data begins: lengths and groups stand there
 
 # Frames that hold a field under another name than `KEYS` has: moods that are ahead of 2.4, and iTunes's groupings.
 ALIASES = {"TMOO": Field.MOOD, "GRP1": Field.GROUPING, "GP1": Field.GROUPING}
@@ -152,21 +167,27 @@ class ID3(Dialect):
 
     def split(self, data: bytes) -> Items:
         """Cut a tag's body into frames; what follows them has to be padding."""
-        ids = FRAME_IDS[min(self.version, 3)]
-        frames, start = [], 0
+        return tuple(Item(self._key(raw), raw) for raw in at_most(MAX_ITEMS, self._frames(data)))
+
+    def _frames(self, data: bytes) -> Iterator[bytes]:
+        ids, start = FRAME_IDS[min(self.version, 3)], 0
         while start + self.head <= len(data) and data[start]:
             size = self._size(data[start : start + self.head])
             stop = start + self.head + size
             if not ids.match(data, start) or stop > len(data):
                 raise Malformed(f"its ID3 tag has no whole frame at byte {start} of its body")
             raw = bytes(data[start:stop])
-            frames.append(Item(self._key(raw), raw))
+            if self._is_packed(raw) and _is_bomb(raw[self.head :]):
+                raise Malformed(f"a packed frame of its ID3 tag holds more than {MAX_UNPACKED >> 20} MB")
+            yield raw
             start = stop
         if data[start:].strip(b"\0"):
             raise Malformed(
                 f"its ID3 tag has something other than padding behind its frames, at byte {start} of its body"
             )
-        return tuple(frames)
+
+    def _is_packed(self, raw: bytes) -> bool:
+        return self.version > 2 and bool(raw[9] & (0x80 if self.version == 3 else 0x08))
 
     def _size(self, header: bytes) -> int:
         if self.version == 2:
@@ -201,7 +222,7 @@ class ID3(Dialect):
         flags = raw[9]
         if flags & (0x40 if self.version == 3 else 0x04):
             raise Malformed("a frame of its ID3 tag is encrypted")
-        packed = bool(flags & (0x80 if self.version == 3 else 0x08))
+        packed = self._is_packed(raw)
         if self.version == 3:
             data = data[4 * packed + bool(flags & 0x20) :]
         else:
@@ -265,10 +286,11 @@ def read_tag(file: BinaryIO, start: int = 0) -> Tag | None:
     try:
         return Tag(dialect, dialect.split(data), size)
     except Malformed:
-        if version < 4:
-            raise
-        dialect = ID3(version, True, unsynchronised)
-        return Tag(dialect, dialect.split(data), size)
+        plain = ID3(version, plain_sizes=True, unsynchronised=unsynchronised)
+        with contextlib.suppress(Malformed):
+            if version == 4:
+                return Tag(plain, plain.split(data), size)
+        raise
 
 
 def tag_size(file: BinaryIO, start: int = 0) -> int:
@@ -307,8 +329,10 @@ def _described(encoding: bytes, data: bytes) -> tuple[str, tuple[str, ...]]:
     wide = encoding in (b"\1", b"\2")
     if encoding not in KNOWN:
         raise Malformed("a comment of its ID3 tag has an unknown encoding")
-    end = next((i for i in range(0, len(data) - wide, 1 + wide) if not any(data[i : i + 1 + wide])), None)
-    if end is None:
+    end = data.find(bytes(1 + wide))
+    while end % (1 + wide) and end > 0:
+        end = data.find(bytes(1 + wide), end + 1)
+    if end < 0:
         raise Malformed("a comment of its ID3 tag has no end of description")
     return "".join(_texts(encoding, data[:end])), _texts(encoding, data[end + 1 + wide :])
 
@@ -335,9 +359,18 @@ def _extended_header_size(version: int, data: bytes) -> int:
     return size
 
 
+def _is_bomb(data: bytes) -> bool:
+    """Whether a packed frame becomes too large, wherever in it a reader takes the packed data to begin."""
+    for packed, start in itertools.product((data, _synchronise(data)), range(PACKED_WITHIN)):
+        with contextlib.suppress(zlib.error):
+            if len(zlib.decompressobj().decompress(packed[start:], MAX_UNPACKED)) == MAX_UNPACKED:
+                return True
+    return False
+
+
 def _unpack(data: bytes) -> bytes:
     try:
-        return zlib.decompressobj().decompress(data, 1 << 20)
+        return zlib.decompressobj().decompress(data, MAX_UNPACKED)
     except zlib.error as error:
         raise Malformed("a packed frame of its ID3 tag cannot be unpacked") from error
 

@@ -7,9 +7,9 @@ Only the items that hold one of mtag's fields are ever spelt anew; all others ar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from mtag.copying import Patch
 from mtag.errors import FailureKind
@@ -17,10 +17,13 @@ from mtag.field import Field
 from mtag.tagfile.fields import VALUED, Fields, Style, is_ours
 
 TRUSTED_BYTES = 1 << 20  # a length that is read without asking how long the file is
+MAX_ITEMS = 20_000  # of a tag: nobody has so many, and other programs' time grows with their square
+MAX_PARTS = 200_000  # of a container, such as the fragments of a long book
 V1_BYTES = 128  # length of an ID3v1 tag
 APE_MAGIC, APE_BYTES = b"APETAGEX", 32  # beginning and length of an APEv2 tag's header and footer
 PADDING_BYTES = 2048  # spare room that a tag which has to grow gets, so that the next edits fit in place
 
+Part = TypeVar("Part")
 Keys = Mapping[Field, str]  # what a container calls the fields
 
 
@@ -198,6 +201,20 @@ def with_line(dialect: Dialect, items: Items, line: str | None) -> Items:
 def in_order(items: Sequence[Item]) -> Items:
     """Sort items by the list they stand in; inside one their order stays."""
     return tuple(sorted(items, key=lambda item: item.place))
+
+
+def at_most(most: int, parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts of something, as long as they are not absurdly many.
+
+    Raises
+    ------
+    Malformed
+        There are more.
+    """
+    for number, part in enumerate(parts):
+        if number == most:
+            raise Malformed(f"it consists of more than {most:,} parts")
+        yield part
 
 
 def size_of(file: BinaryIO) -> int:

@@ -9,7 +9,21 @@ from typing import BinaryIO, NamedTuple
 from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style, genre_names
-from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.items import (
+    KEYS,
+    MAX_ITEMS,
+    MAX_PARTS,
+    PADDING_BYTES,
+    Container,
+    Dialect,
+    Item,
+    Items,
+    Malformed,
+    Room,
+    at_most,
+    read_at,
+    size_of,
+)
 
 HANDLER = b"\0" * 8 + b"mdirappl" + b"\0" * 9  # content of the atom that says: iTunes's kind of tag
 FREEFORM = b"----"
@@ -73,7 +87,7 @@ class MP4(Container):
         """Find the way to the tag, as far as it goes."""
         self.dialect = MP4Tag()
         self.file = file
-        self.top = list(_atoms(file, 0, size_of(file)))
+        self.top = list(at_most(MAX_PARTS, _atoms(file, 0, size_of(file))))
         self.path: list[Atom] = []
         inside = self.top
         for name in (b"moov", b"udta", b"meta", b"ilst"):
@@ -98,7 +112,7 @@ class MP4(Container):
         start = atom.content
         if atom.name == b"meta" and read_at(self.file, start + 4, 4) != b"hdlr":
             start += 4  # version and flags, which QuickTime leaves out
-        return list(_atoms(self.file, start, atom.stop))
+        return list(at_most(MAX_PARTS, _atoms(self.file, start, atom.stop)))
 
     def _check_handler(self) -> None:
         handlers = [atom for atom in self._inside(self.path[2]) if atom.name == b"hdlr"]
@@ -226,14 +240,17 @@ def _atoms(file: BinaryIO, start: int, stop: int) -> Iterator[Atom]:
 
 def _split(data: bytes) -> list[bytes]:
     """Cut the content of an atom into the atoms it consists of."""
-    parts, start = [], 0
+    return list(at_most(MAX_ITEMS, _cut(data)))
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    start = 0
     while start < len(data):
         size = int.from_bytes(data[start : start + 4], "big")
         if not 8 <= size <= len(data) - start:
             raise Malformed("an atom in its MP4 tag has an impossible size")
-        parts.append(data[start : start + size])
+        yield data[start : start + size]
         start += size
-    return parts
 
 
 def _item(raw: bytes) -> Item:

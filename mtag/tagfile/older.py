@@ -1,4 +1,4 @@
-"""The older tags of an MP3, APEv2 and ID3v1: what players show of them, and an ID3v2 tag's frames that say the same."""
+"""The older tags of an MP3, APEv2 and ID3v1, and of a WAV, INFO: an ID3v2 tag's frames that say the same."""
 
 from __future__ import annotations
 
@@ -22,6 +22,28 @@ APE_FRAMES = {
     "BPM": "TBPM",
     "ISRC": "TSRC",
 }
+
+# Likewise from INFO; TagLib's names for its parts.
+INFO_FRAMES = {
+    "INAM": "TIT2",
+    "IART": "TPE1",
+    "IPRD": "TALB",
+    "IPRT": "TRCK",
+    "ITRK": "TRCK",
+    "ICOP": "TCOP",
+    "IMUS": "TCOM",
+    "IGNR": "TCON",
+}
+
+
+def from_info(texts: Mapping[str, str], dialect: ID3) -> Items:
+    """Frames that say what the texts of an INFO list say, by the names of its parts, but for mtag's comment."""
+    found = {INFO_FRAMES[name]: text for name, text in texts.items() if text and name in INFO_FRAMES}
+    if year := texts.get("ICRD"):
+        found[dialect.year] = year if dialect.version == 4 else year[:4]
+    frames = [dialect.text(name, (text,)) for name, text in found.items()]
+    comment = texts.get("ICMT", "")
+    return (*frames, dialect.comment(comment, ())) if comment and not is_ours(comment) else tuple(frames)
 
 
 def from_ape(texts: Mapping[str, tuple[str, ...]], dialect: ID3) -> Items:

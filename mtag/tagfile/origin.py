@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mtag.field import Field
+from mtag.tagfile.dialects import dialect_of
 from mtag.tagfile.fields import SEPARATOR, VALUED, Fields, Style, agree, own_lines
 from mtag.tagfile.items import (
     Container,
@@ -66,6 +67,7 @@ class Origin:
             data = json.loads(unpacked)
             after = {Field(name): str(fingerprint) for name, fingerprint in data["a"].items()}
             room = tuple(n for n in map(int, data.get("r", ())) if 0 <= n <= MAX_BYTES)
+            dialect_of(data["s"])
             before = Snapshot(data["s"], bool(data["t"]), (), frozenset(after), room)
             items = tuple(
                 (int(index), Item(before.key_of(Field(name)), raw.encode("latin-1"), str(place)))
@@ -73,7 +75,7 @@ class Origin:
             )
             shown, copied = (tuple(map(str, data.get(key, ()))) for key in "gc")
             return cls(stamp, replace(before, items=items), after, shown, copied)
-        except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        except (binascii.Error, zlib.error, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import Dialect, Item, Items, Malformed
+from mtag.tagfile.items import MAX_ITEMS, Dialect, Item, Items, Malformed
 
 VENDOR = b"mtag"  # of a block of comments that mtag had to add; one that is there keeps its own
 
@@ -70,6 +70,8 @@ def parse(data: bytes) -> Comments:
             if len(texts) == 1:
                 (left,) = struct.unpack_from("<I", data, start)
                 start += 4
+                if left > MAX_ITEMS:
+                    raise Malformed(f"it claims to have {left:,} Vorbis comments")
     except struct.error as error:
         raise Malformed("its block of Vorbis comments is cut off") from error
     return Comments(texts[0], tuple(map(_item, texts[1:])), data[start:])

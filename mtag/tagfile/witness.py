@@ -5,6 +5,7 @@ Mutagen is wrapped here (and in `fields`, for its list of ID3's genres) and nowh
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -55,7 +56,7 @@ class Testimony:
     """What mutagen reads."""
 
     told: Mapping[Field, frozenset[str]]  # texts of mtag's fields
-    rest: tuple[tuple[str, str], ...]  # every other field and picture, by name
+    rest: tuple[tuple[str, str], ...]  # name and digest of every other field and picture
 
     def confirms(self, field: Field, names: tuple[str, ...], style: Style) -> bool:
         """Whether mutagen reads these names in a field, among others, each by itself or joined."""
@@ -105,8 +106,27 @@ def _testimony(entries: list[Entry], keys: Keys) -> Testimony:
         if field:
             told[field].add(_text(value))
         else:
-            rest.append((key, repr(value)))
+            rest.append((key, _digest(value)))
     return Testimony({field: frozenset(texts) for field, texts in told.items()}, tuple(sorted(rest)))
+
+
+def _digest(value: object) -> str:
+    """A value in brief: pictures may have hundreds of megabytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    pending: list[object] = [value]
+    while pending:
+        part = pending.pop()
+        digest.update(f"{type(part).__name__} {len(part) if isinstance(part, bytes) else ''}\0".encode())
+        if isinstance(part, bytes):
+            digest.update(part)
+        elif isinstance(part, (list, tuple)):
+            pending += part
+            continue
+        elif isinstance(part, (str, int, float)) or not hasattr(part, "__dict__"):
+            digest.update(repr(part).encode("utf-8", "replace"))
+            continue
+        pending += sorted(getattr(part, "__dict__", {}).items())
+    return digest.hexdigest()
 
 
 def _spellings(text: str) -> set[str]:
