@@ -39,11 +39,9 @@ def open_file(path: Path) -> Opened:
     OSError, sqlite3.Error
         It cannot be opened or written.
     """
-    if not _waiting(path).exists():
-        with suppress(DamagedError, FileNotFoundError):
-            return _connect(path)
+    # While somebody looks at a damaged file nobody may put it aside: SQLite deletes logs by their names in the end.
     with _alone(path):
-        return _begin_or_mend(path)
+        return _open_or_mend(path)
 
 
 def is_foreign(path: Path) -> bool:
@@ -56,25 +54,12 @@ def is_foreign(path: Path) -> bool:
     return bool(header) and header[68:72] != APPLICATION_ID.to_bytes(4, "big")
 
 
-def _connect(path: Path, mode: str = "rw") -> Opened:
-    """Open a file that is whole; mode rwc begins one where there is none.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is none.
-    DamagedError
-        It is.
-    """
-    uri = f"{Path(os.path.abspath(path)).as_uri()}?mode={mode}"
-    try:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-    except sqlite3.OperationalError:
-        path.stat()  # SQLite does not say whether it is there
-        raise
+def _connect(path: Path) -> Opened:
+    """Open a file that is whole, or begin one (DamagedError)."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise DamagedError
+            raise DamagedError(f"the catalog {path} is damaged")
         connection.execute("PRAGMA foreign_keys = ON")
         notice = _bring_up_to_date(path, connection)
         # Only now: the application id must reach the file itself, not just the log beside it.
@@ -83,7 +68,7 @@ def _connect(path: Path, mode: str = "rw") -> Opened:
         connection.close()
         # The subclasses tell of locks, full disks and permissions; a damaged file is the class itself.
         if type(error) is sqlite3.DatabaseError:
-            raise DamagedError from error
+            raise DamagedError(f"the catalog {path} is damaged") from error
         raise
     except BaseException:
         connection.close()
@@ -127,18 +112,18 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _begin_or_mend(path: Path) -> Opened:
-    """Open a catalog that is not there, is damaged, or was being put aside when a process was killed."""
+def _open_or_mend(path: Path) -> Opened:
+    """Open a catalog, even one that is damaged, or was being put aside when a process was killed."""
     waiting = _waiting(path)
     if waiting.exists() and not path.exists():
         _rename(path, waiting)  # its logs, which may not have followed it yet
     try:
-        connection, notice = _connect(path, "rwc")
+        connection, notice = _connect(path)
     except DamagedError:
         if waiting.exists():  # one from before, which was read already
             _rename(waiting, _free_name(path, CORRUPT))
         _rename(path, waiting)
-        connection, notice = _connect(path, "rwc")
+        connection, notice = _connect(path)
     if waiting.exists():
         aside = _rename(waiting, _free_name(path, CORRUPT))
         saved = f", {notice}" if notice else ""
@@ -148,7 +133,7 @@ def _begin_or_mend(path: Path) -> Opened:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Be the only process that begins or mends a catalog."""
+    """Be the only process that opens a catalog at this moment."""
     place = path.with_name(f"{path.name}-lock")
     while True:
         with place.open("ab") as file:

@@ -346,6 +346,23 @@ def test_a_terminal_that_knows_only_ascii_stops_nothing(album):
     assert "\\u65e5\\u672c\\u8a9e.mp3" in out.decode("ascii")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal on Windows")
+def test_under_nohup_the_terminals_end_is_ignored(tmp_path):
+    song = encode(tmp_path / "00.flac", tone(30, SR), SR)
+    for number in range(1, 5):
+        shutil.copy(song, tmp_path / f"{number:02}.flac")
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    running = process("scan", tmp_path, "--json", "--jobs", "1", preexec_fn=ignore)
+    running.stdout.readline()
+    running.send_signal(signal.SIGHUP)
+    out, _ = running.communicate()
+    assert running.returncode == 0
+    assert len(out.splitlines()) == 5
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_output_that_finds_no_room_is_told_as_that(album):
     with open("/dev/full", "wb") as full:
@@ -370,9 +387,14 @@ def test_who_asks_for_its_end_gets_the_tracks_in_hand_and_a_sum(tmp_path, name):
     song = encode(tmp_path / "00.flac", tone(60, SR), SR)
     for number in range(1, 40):
         shutil.copy(song, tmp_path / f"{number:02}.flac")
-    running = process("scan", tmp_path, "--write-tags", "--json", "--jobs", "1")
+    asking = signal.Signals[name]
+
+    def heed() -> None:
+        signal.signal(asking, signal.SIG_DFL)  # it may be ignored here, as under nohup
+
+    running = process("scan", tmp_path, "--write-tags", "--json", "--jobs", "1", preexec_fn=heed)
     lines = [running.stdout.readline()]
-    running.send_signal(signal.Signals[name])
+    running.send_signal(asking)
     out, err = running.communicate()
     *results, last = map(json.loads, [*lines, *out.splitlines()])
     assert running.returncode == 130
