@@ -78,7 +78,7 @@ def run_record(run: Run) -> Record:
     """What `mtag undo --json` prints of one run."""
     return {
         "run": run.id,
-        "started": moment(run.started),
+        "started": moment(run.started) if run.started else None,
         "finished": None if run.finished is None else moment(run.finished),
         "command": run.command,
         "files": run.n_files,
