@@ -42,8 +42,9 @@ def _plain(path: Path) -> tuple[list[str], list[str], list[tuple[str, str]]]:
         own = [("©cmt", value.decode()) for key, value in pairs if key == "----:com.apple.iTunes:mtag comment"]
         return _split_entries([*(pair for pair in pairs if "mtag comment" not in pair[0]), *own], "©gen", "©cmt", [])
     if data[:16] == bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"):
+        names = {"mtag comment": "Description"}  # mtag's beside somebody else's
         return _split_entries(
-            [(key, attr.value if attr.TYPE == 0 else attr) for key, attr in ASF(path).tags],
+            [(names.get(key, key), attr.value if attr.TYPE == 0 else attr) for key, attr in ASF(path).tags],
             "WM/Genre",
             "Description",
             [],

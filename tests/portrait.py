@@ -18,7 +18,7 @@ from tests.raw import Raw, items
 
 # What mtag may write without being asked for more; everything else is foreign to it.
 TOUCHED = frozenset(
-    {"TCON", "TCO", "COMM", "COM", "GENRE", "COMMENT", "WM/Genre", "Description"}
+    {"TCON", "TCO", "COMM", "COM", "GENRE", "COMMENT", "WM/Genre", "Description", "mtag comment"}
     | {"ilst/©gen", "ilst/gnre", "ilst/©cmt"}
 )
 TAGS = frozenset({"id3", "ape", "vendor", "moov/udta/meta"})  # a file with none of these gets a fresh tag

@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from mutagen.asf import ASF
 from mutagen.mp4 import MP4
 from mutagen.ogg import OggPage
 from mutagen.wave import WAVE
@@ -239,6 +240,20 @@ def test_an_own_line_copied_into_an_info_list_does_not_make_the_next_run_write(m
     path.write_bytes((made / "info.wav").read_bytes().replace(b"INAM\6\0\0\0Titel\0", b"ICMT\6\0\0\0mtag: "))
     write(path, FIELDS, audio_digest)
     assert planned(read_fields(path), FIELDS.genres, LINE, GenrePolicy.REPLACE) is None
+
+
+def test_a_description_of_ones_own_stays_the_only_one_in_a_wma_file(made: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(made / "full.wma", tmp_path))
+    before = path.read_bytes()
+    assert write(path, FIELDS, audio_digest)
+    tags = ASF(path).tags
+    assert (tags["Description"], tags["mtag comment"]) == (["mine"], [LINE])
+    assert read_fields(path).comments == ("mine", LINE)
+    other = Fields(FIELDS.genres, ("mtag: piano",))
+    assert write(path, other, audio_digest)
+    assert [str(text) for text in ASF(path).tags["mtag comment"]] == ["mtag: piano"]
+    assert strip(path, audio_digest)
+    assert path.read_bytes() == before
 
 
 def test_a_second_value_is_added_to_an_ape_comment_and_its_key_and_flags_stay(made: Path, tmp_path: Path) -> None:

@@ -9,7 +9,18 @@ from uuid import UUID
 from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.items import (
+    KEYS,
+    PADDING_BYTES,
+    Container,
+    Dialect,
+    Item,
+    Items,
+    Malformed,
+    Room,
+    read_at,
+    size_of,
+)
 
 
 def _guid(text: str) -> bytes:
@@ -27,6 +38,7 @@ PLACES = {
     "3": _guid("C5F8CBEA-5BAF-4877-8467-AA8C44FA4CCA"),  # metadata, in the header extension
     "4": _guid("44231C94-9498-49D1-A141-1D134E457054"),  # metadata library, likewise; takes doubles
 }
+OWN_NAME = "mtag comment"  # of mtag's comment beside somebody else's
 TEXTS = ("Title", "Author", "Copyright", "Description", "Rating")  # of the content description
 EXTENSION_HEAD = _guid("ABD3D211-A9BA-11CF-8EE6-00C00C205365") + b"\6\0"
 OBJECT_HEAD_BYTES = 24
@@ -62,7 +74,7 @@ class Attributes(Dialect):
         """Keep the list it stands in."""
         if item.place == "1":
             return Item(item.key, _encode(values[0]), "1")
-        return _attribute(item.place, item.key, values[0])
+        return _attribute(item.place, _name(item), values[0])._replace(key=item.key)
 
     def spell(self, field: Field, names: tuple[str, ...], style: Style, like: Item | None) -> Items:
         """One attribute each."""
@@ -71,10 +83,11 @@ class Attributes(Dialect):
         return tuple(_attribute(place, self.keys[field], text) for place, text in zip(places, texts, strict=True))
 
     def comment(self, line: str, others: Items) -> Item:
-        """The description, or a second one where there is one already."""
-        if any(item.key == self.keys[Field.COMMENT] for item in others):
-            return _attribute("4", self.keys[Field.COMMENT], line)
-        return Item(self.keys[Field.COMMENT], _encode(line), "1")
+        """The description, or an attribute of mtag's own where that is somebody else's."""
+        key = self.keys[Field.COMMENT]
+        if any(item.key == key for item in others):
+            return _attribute("2", OWN_NAME, line)._replace(key=key)  # FFmpeg would show a second description alone
+        return Item(key, _encode(line), "1")
 
 
 class ASF(Container):
@@ -175,6 +188,7 @@ def _read(place: str, data: bytes | None) -> Items:
         if stop > len(data):
             raise Malformed("an attribute in its ASF header runs past the end of its list")
         key = _decode(data[name_at : name_at + name_bytes])
+        key = KEYS["asf"][Field.COMMENT] if key == OWN_NAME else key
         plain = kind == TEXT and (place == "2" or data[start + 2 : start + 4] == b"\0\0")  # not one stream's own
         items.append(Item(key if plain else f"{key}:?", data[start:stop], place))
         start = stop
@@ -219,6 +233,12 @@ def _value(item: Item) -> bytes:
         return item.raw
     _, _, value_bytes, _ = _layout(item.place, item.raw, 0)
     return item.raw[len(item.raw) - value_bytes :]
+
+
+def _name(item: Item) -> str:
+    """What an attribute is really called."""
+    name_at, name_bytes, _, _ = _layout(item.place, item.raw, 0)
+    return _decode(item.raw[name_at : name_at + name_bytes])
 
 
 def _attribute(place: str, key: str, text: str) -> Item:

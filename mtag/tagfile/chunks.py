@@ -90,6 +90,8 @@ class Chunks(id3.ID3Container):
             data += bytes(sum(room[1:])) if room[:1] == (len(data),) else b""
             chunk = struct.pack(self.form.head, name, len(data)) + data + bytes(len(data) % 2)
         total = max(self.stop, self.end) - self.missing + len(filling + chunk) - (stop - start)
+        if total - 8 >= 1 << 32:
+            raise Malformed(f"{self.name} cannot grow beyond 4 GB")
         return [Patch(4, 8, struct.pack(self.form.head[0] + "I", total - 8)), Patch(start, stop, filling + chunk)]
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mtag.errors import FailureKind, FileError
 from mtag.field import Field
+from mtag.tagfile import asf, mp4
 from mtag.tagfile.fields import SEPARATOR, Style, genre_names
 from mtag.tagfile.id3 import ALIASES, DESCRIPTIONS
 from mtag.tagfile.items import KEYS, TRUSTED_BYTES, Container, Keys
-from mtag.tagfile.mp4 import OWN_NAME
 
 if TYPE_CHECKING:
     from mutagen import FileType
@@ -42,7 +42,8 @@ READERS = {
     "a Musepack file": "apev2.APEv2",
 }
 AS_STORED = {"translate": False, "load_v1": False}  # how ID3 tags are to be loaded
-OWN_KEY = ":".join(("----", *OWN_NAME))  # of mtag's freeform atom in MP4 files
+# Under which mtag's comment stands beside somebody else's, where the comment's own name allows but one.
+OWN_KEYS = {"an MP4 file": ":".join(("----", *mp4.OWN_NAME)), "an ASF file": asf.OWN_NAME}
 
 ID3_FIELDS = {**ALIASES, **{key: field for field, key in KEYS["id3v2.4"].items()}}  # by the frame's name
 
@@ -78,7 +79,7 @@ def hear(path: Path, container: Container) -> Testimony:
     keys = KEYS["id3v2.4"] if container.dialect.name.startswith("id3") else container.dialect.keys
     with _BoundedReader(path.open("rb", buffering=0)) as file:
         try:
-            return _testimony(_entries(READERS[container.name], file), keys)
+            return _testimony(_entries(READERS[container.name], file), keys, OWN_KEYS.get(container.name))
         except Exception as error:  # in damaged files mutagen meets more than its own exceptions
             reason = f"cannot be tagged: a second reader finds it damaged ({error or type(error).__name__})"
             raise FileError(path, FailureKind.TAG_PARSE, reason) from error
@@ -97,8 +98,10 @@ class _BoundedReader(io.BufferedReader):
         return super().read(size)
 
 
-def _testimony(entries: list[Entry], keys: Keys) -> Testimony:
-    names = {key.upper(): field for field, key in keys.items()} | {OWN_KEY.upper(): Field.COMMENT}
+def _testimony(entries: list[Entry], keys: Keys, own_key: str | None) -> Testimony:
+    names = {key.upper(): field for field, key in keys.items()}
+    if own_key:
+        names[own_key.upper()] = Field.COMMENT
     told: dict[Field, set[str]] = {field: set() for field in Field}
     rest = []
     for key, value in entries:
