@@ -518,6 +518,19 @@ def test_damage_to_some_changes_costs_only_those(with_run, lost):
     assert {int(change.path.stem) for change in saved_changes(with_run)} == set().union(*spared)
 
 
+def test_a_damaged_catalog_of_an_older_format_is_saved_too(tmp_path):
+    place = tmp_path / "catalog.db"
+    with closing(sqlite3.connect(place)) as connection:
+        for statement in (*_MIGRATIONS[0], "PRAGMA user_version = 1"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO runs VALUES (1, 5.0, 6.0, '{}', '0.1')")
+        connection.execute("INSERT INTO changes VALUES (1, 1, ?, '{\"before\": 7}', NULL, 'done')", (b"/7.mp3",))
+        connection.commit()
+    root = root_page(place, "runs")
+    assert overwrite_pages(place, lambda number, page: number == root) == 1
+    assert [change.path.name for change in saved_changes(place)] == ["7.mp3"]
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_a_rescue_that_was_cut_off_is_tried_again(with_run, monkeypatch, error):
     root = root_page(with_run, "runs")

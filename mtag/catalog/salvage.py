@@ -15,7 +15,8 @@ import numpy as np
 from mtag.catalog.schema import APPLICATION_ID, SCHEMA_VERSION
 
 TABLES = ("models", "tracks", "scores", "runs", "changes", "failures")  # those that others refer to come first
-ROW_BYTES = 64  # no row of the numbered tables is smaller
+NUMBERED = {"tracks": "id", "scores": "track", "runs": "id", "changes": "id"}  # tables by the column that counts
+ROW_BYTES = 32  # no row of theirs is smaller
 
 Row = dict[str, Any]
 
@@ -110,8 +111,7 @@ def _readable(table: str, source: sqlite3.Connection) -> Iterator[Row]:
         except sqlite3.DatabaseError:
             continue
         return
-    _, key, kind, *_ = source.execute(f"PRAGMA table_info({table})").fetchone()
-    if kind == "INTEGER":
+    if key := NUMBERED.get(table):
         first, last = ends
         for number in range(first or 0, last or _most_rows(source)):
             with suppress(sqlite3.DatabaseError):
