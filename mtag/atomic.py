@@ -25,6 +25,7 @@ from mtag.copying import FULL, Patch, copy_patched
 from mtag.dressing import Mtime, dress, mtime_ns, set_times
 from mtag.errors import FailureKind, FileError
 from mtag.filelock import lock
+from mtag.writers import is_open_for_writing
 
 NAME_BYTES = 255  # the longest name that file systems take
 LITTER = re.compile(r"\..*\.mtag-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
@@ -172,23 +173,9 @@ def _refuse_if_changed(path: Path, now: os.stat_result, before: os.stat_result) 
 
 
 def _refuse_if_open(path: Path, real: Path) -> None:
-    """Leave a file to the program that has it open for writing, say to a download that has come to a stop.
-
-    Linux can be asked: it gives no lease on such a file. It gives none on other people's files either, or on most
-    network file systems, which says nothing.
-    """
-    if sys.platform != "linux":
-        return
-    import fcntl
-    import signal
-
-    with contextlib.suppress(OSError), real.open("rb") as file:
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # to be told of who opens it; the usual signal would end mtag
-        try:
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:
-            raise FileError(path, FailureKind.PERMISSION, "is open for writing in another program") from None
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    """Leave a file to the program that writes it, say to a download that has come to a stop."""
+    if is_open_for_writing(real):
+        raise FileError(path, FailureKind.PERMISSION, "is open for writing in another program")
 
 
 def _identity(stat: os.stat_result) -> tuple[int, ...]:

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtag import atomic, copying
+from mtag import atomic, copying, writers
 from mtag.atomic import HardLinkedError, HardLinks, is_litter, litter_name, remove_litter, rewrite
 from mtag.copying import Patch
 from mtag.dressing import Mtime
 from mtag.errors import FailureKind, FileError
+from mtag.writers import is_open_for_writing
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
 OLD, NEW = b"old content", b"new content"
@@ -309,6 +310,16 @@ def test_a_file_that_another_program_has_open_for_writing_is_left_to_it(file: Pa
     assert not [path for path in file.parent.iterdir() if is_litter(path.name)]
     with file.open("rb"):
         assert rewrite(file, become(NEW), accept, hardlinks=hardlinks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
+def test_a_file_system_that_refuses_leases_for_other_reasons_is_not_asked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with file.open("ab"):
+        assert is_open_for_writing(file)
+        monkeypatch.setattr(writers, "LOCAL", frozenset())  # as on NFS
+        assert not is_open_for_writing(file)
 
 
 def test_a_writer_that_puts_the_time_stamp_back_is_noticed_too(file: Path) -> None:
