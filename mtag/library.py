@@ -30,7 +30,7 @@ from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime,
 from mtag.vocabulary import Vocabulary
 from mtag.walk import explain, find_files
 
-__all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_files", "only_failed", "rank", "scan"]
+__all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_files", "rank", "scan"]
 
 N_TAGS_SHOWN = 5  # raw tags that a result carries, where `top` does not say otherwise
 N_ATTEMPTS = 3  # at a file that another mtag is working on, too
@@ -128,20 +128,6 @@ def scan(
         work = _Scan(bundle, catalog, options, ears)
         yield from work.results(files)
         work.finish()
-
-
-def only_failed(files: Iterable[Path | FileError], catalog: Catalog) -> list[Path | FileError]:
-    """Those of some files that failed when they were last dealt with, and paths that are failures themselves."""
-    failed = {failure.path for failure in catalog.failures()}
-    return [file for file in files if isinstance(file, FileError) or Path(os.path.abspath(file)) in failed]
-
-
-def forget_gone(paths: Iterable[Path], catalog: Catalog) -> None:
-    """Forget the failures of files that were deleted or renamed under some paths; those of a disk that is away stay."""
-    for path in paths:
-        for failure in catalog.failures(path):
-            if failure.path.parent.is_dir() and not os.path.lexists(failure.path):
-                catalog.forget_failure(failure.path)
 
 
 @dataclass(eq=False)

@@ -24,7 +24,8 @@ from mtag.catalog import Catalog
 from mtag.catalog.scores import Heard
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
-from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, only_failed, rank, scan
+from mtag.ledger import only_failed
+from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, rank, scan
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
 from mtag.vocabulary import Kind
 from tests.encoding import encode, noise, tone

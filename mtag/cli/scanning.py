@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import typer
 
-from mtag import library
+from mtag import ledger, library
 from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle
 from mtag.catalog import Catalog
@@ -95,10 +95,10 @@ def go_through(
     began = time.monotonic()
     with stop_on_interrupt() as stop:
         files = find_named(paths, stop, every_name=True)
-        library.forget_gone(paths, catalog)
+        ledger.forget_gone(paths, catalog)
         n_found = len(files)
         if only_failed:
-            files = library.only_failed(files, catalog)
+            files = ledger.only_failed(files, catalog)
         listing = render.Listing(console, files, manner.quiet)
         with render.progress(console, len(files), stop, wanted=not manner.quiet) as advance:
             for result in library.scan(files, bundle, catalog, options, stop=stop, decoders=decoders):

@@ -10,20 +10,8 @@ from typing import BinaryIO
 from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import (
-    APE_MAGIC,
-    MAX_ITEMS,
-    V1_BYTES,
-    Container,
-    Dialect,
-    Item,
-    Items,
-    Malformed,
-    Room,
-    id3v1_of,
-    read_at,
-    size_of,
-)
+from mtag.tagfile.items import Container, Dialect, Item, Items, Room
+from mtag.tagfile.reading import APE_MAGIC, MAX_ITEMS, V1_BYTES, Malformed, id3v1_of, read_at, size_of
 
 HEAD = struct.Struct("<8sIIII8s")  # magic, version, size of items and footer, number of items, flags, reserved
 VERSION = 2000

@@ -9,18 +9,8 @@ from uuid import UUID
 from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import (
-    KEYS,
-    PADDING_BYTES,
-    Container,
-    Dialect,
-    Item,
-    Items,
-    Malformed,
-    Room,
-    read_at,
-    size_of,
-)
+from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Room
+from mtag.tagfile.reading import Malformed, read_at, size_of
 
 
 def _guid(text: str) -> bytes:

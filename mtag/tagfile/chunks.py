@@ -10,8 +10,9 @@ from typing import BinaryIO, NamedTuple
 from mtag.copying import Patch
 from mtag.tagfile import id3
 from mtag.tagfile.fields import Fields
-from mtag.tagfile.items import MAX_PARTS, Items, Malformed, Room, at_most, read_at, size_of
+from mtag.tagfile.items import Items, Room
 from mtag.tagfile.older import from_info
+from mtag.tagfile.reading import MAX_PARTS, Malformed, at_most, read_at, size_of
 
 
 class Chunk(NamedTuple):

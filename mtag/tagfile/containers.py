@@ -14,11 +14,12 @@ from mtag.tagfile import asf, id3
 from mtag.tagfile.ape import Ape
 from mtag.tagfile.chunks import IFF, RIFF, Chunks, Dsf
 from mtag.tagfile.flac import Flac
-from mtag.tagfile.items import Container, Malformed, size_of
+from mtag.tagfile.items import Container
 from mtag.tagfile.mp4 import MP4
 from mtag.tagfile.mpeg import FrontID3, is_stream
 from mtag.tagfile.ogg import Ogg
 from mtag.tagfile.origin import repeats_genres
+from mtag.tagfile.reading import Malformed, size_of
 
 HEAD_BYTES = 16  # enough to know a container
 # How other containers begin, which may hold an MPEG stream: a tag in front of them would hide them from every player.

@@ -6,7 +6,8 @@ from typing import BinaryIO, NamedTuple
 
 from mtag.copying import Patch
 from mtag.tagfile import vorbis
-from mtag.tagfile.items import MAX_ITEMS, PADDING_BYTES, Container, Items, Malformed, Room, read_at
+from mtag.tagfile.items import PADDING_BYTES, Container, Items, Room
+from mtag.tagfile.reading import MAX_ITEMS, Malformed, read_at
 
 PADDING, COMMENTS = 1, 4  # types of metadata blocks
 MAX_BLOCK_BYTES = (1 << 24) - 1

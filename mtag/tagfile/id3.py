@@ -12,19 +12,8 @@ from typing import BinaryIO
 
 from mtag.field import Field
 from mtag.tagfile.fields import SEPARATOR, Style, genre_names, genre_text
-from mtag.tagfile.items import (
-    MAX_ITEMS,
-    PADDING_BYTES,
-    Container,
-    Dialect,
-    Item,
-    Items,
-    Malformed,
-    Room,
-    at_most,
-    read_at,
-    size_of,
-)
+from mtag.tagfile.items import PADDING_BYTES, Container, Dialect, Item, Items, Room
+from mtag.tagfile.reading import MAX_ITEMS, Malformed, at_most, read_at, size_of
 
 HEADER_BYTES = 10
 FRAME_IDS = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}

@@ -9,21 +9,8 @@ from typing import BinaryIO, NamedTuple
 from mtag.copying import Patch
 from mtag.field import Field
 from mtag.tagfile.fields import Style, genre_names
-from mtag.tagfile.items import (
-    KEYS,
-    MAX_ITEMS,
-    MAX_PARTS,
-    PADDING_BYTES,
-    Container,
-    Dialect,
-    Item,
-    Items,
-    Malformed,
-    Room,
-    at_most,
-    read_at,
-    size_of,
-)
+from mtag.tagfile.items import KEYS, PADDING_BYTES, Container, Dialect, Item, Items, Room
+from mtag.tagfile.reading import MAX_ITEMS, MAX_PARTS, Malformed, at_most, read_at, size_of
 
 HANDLER = b"\0" * 8 + b"mdirappl" + b"\0" * 9  # content of the atom that says: iTunes's kind of tag
 FREEFORM = b"----"

@@ -10,8 +10,9 @@ from mtag.field import Field
 from mtag.tagfile import id3
 from mtag.tagfile.ape import Ape
 from mtag.tagfile.fields import Fields
-from mtag.tagfile.items import KEYS, Items, Malformed, Room, id3v1_of, read_at, size_of
+from mtag.tagfile.items import KEYS, Items, Room
 from mtag.tagfile.older import fields_of_v1, from_ape, from_v1
+from mtag.tagfile.reading import Malformed, id3v1_of, read_at, size_of
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
 BLOCK_BYTES = 1 << 12  # read at a time

@@ -11,7 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 from mtag.copying import Patch
 from mtag.tagfile import vorbis
-from mtag.tagfile.items import PADDING_BYTES, Container, Foreign, Items, Malformed, Room, read_at, size_of
+from mtag.tagfile.items import PADDING_BYTES, Container, Items, Room
+from mtag.tagfile.reading import Foreign, Malformed, read_at, size_of
 
 HEAD = struct.Struct("<4sBBqIIIB")  # magic, version, flags, granule position, serial, number, checksum, n segments
 CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page

@@ -23,7 +23,6 @@ from mtag.tagfile.items import (
     Dialect,
     Item,
     Items,
-    Malformed,
     Room,
     in_order,
     items_of,
@@ -31,6 +30,7 @@ from mtag.tagfile.items import (
     with_line,
     with_values,
 )
+from mtag.tagfile.reading import Malformed
 from mtag.tagfile.snapshot import Snapshot, put_back, readings, said, take
 
 UNNAMED = "mtag"  # stands where no better stamp was given, and begins every one

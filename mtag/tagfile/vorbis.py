@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mtag.field import Field
 from mtag.tagfile.fields import Style
-from mtag.tagfile.items import MAX_ITEMS, Dialect, Item, Items, Malformed
+from mtag.tagfile.items import Dialect, Item, Items
+from mtag.tagfile.reading import MAX_ITEMS, Malformed
 
 VENDOR = b"mtag"  # of a block of comments that mtag had to add; one that is there keeps its own
 

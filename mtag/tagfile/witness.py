@@ -20,7 +20,8 @@ from mtag.field import Field
 from mtag.tagfile import asf, mp4
 from mtag.tagfile.fields import SEPARATOR, Style, genre_names
 from mtag.tagfile.id3 import ALIASES, DESCRIPTIONS
-from mtag.tagfile.items import KEYS, TRUSTED_BYTES, Container, Keys
+from mtag.tagfile.items import KEYS, Container, Keys
+from mtag.tagfile.reading import TRUSTED_BYTES
 
 if TYPE_CHECKING:
     from mutagen import FileType
