@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from mutagen.apev2 import APEv2
 from mutagen.asf import ASF
 from mutagen.mp4 import MP4
 from mutagen.ogg import OggPage
@@ -261,6 +262,34 @@ def test_a_second_value_is_added_to_an_ape_comment_and_its_key_and_flags_stay(ma
     write(path, FIELDS, audio_digest)
     assert struct.pack("<II", 4 + 1 + len(LINE), 0) + b"comment\0mine\0" + LINE.encode() in path.read_bytes()
     assert path.read_bytes().endswith(v1_tag())
+
+
+def test_a_new_ape_tag_brings_along_what_id3v1_says_and_goes_with_the_undoing(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wv", tone(1.2))
+    APEv2(path).delete()  # it names the encoder
+    path.write_bytes(path.read_bytes() + v1_tag(title="Über allen".encode("cp1252")))
+    before, taken = path.read_bytes(), snapshot(path)
+    assert read_fields(path) == Fields(("Rock",), ("old comment",))
+    wanted = planned(read_fields(path), ("techno",), LINE, GenrePolicy.FILL)
+    assert wanted == Fields(("Rock",), ("old comment", LINE))  # it has a genre
+    assert write(path, wanted, audio_digest)
+    tags = {key: [*value] for key, value in APEv2(path).items() if key != "MTAG"}
+    assert tags == {
+        "Title": ["Über allen"], "Artist": ["Old artist"], "Album": ["Old album"], "Year": ["1999"], "Track": ["7"],
+        "Genre": ["Rock"], "Comment": ["old comment", LINE],
+    }  # fmt: skip
+    assert restore(path, taken, audio_digest)
+    assert path.read_bytes() == before
+
+
+def test_a_genre_that_another_program_has_copied_behind_an_ape_tag_is_still_mtags(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wv", tone(1.2))
+    before = path.read_bytes()
+    write(path, planned(read_fields(path), ("Techno",), LINE, GenrePolicy.FILL), audio_digest)
+    path.write_bytes(path.read_bytes() + v1_tag(title=b"", comment=LINE.encode(), genre=18))
+    assert read_fields(path).untouched == Fields()
+    assert strip(path, audio_digest)
+    assert path.read_bytes()[:-128] == before
 
 
 def test_beside_an_ape_comment_that_is_no_text_none_is_written(made: Path, tmp_path: Path) -> None:

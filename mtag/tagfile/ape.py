@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 from mtag.copying import Patch
 from mtag.field import Field
-from mtag.tagfile.fields import Style
+from mtag.tagfile.fields import Fields, Style
 from mtag.tagfile.items import Container, Dialect, Item, Items, Room
+from mtag.tagfile.older import fields_of_v1, texts_of_v1, without_genre
 from mtag.tagfile.reading import APE_MAGIC, MAX_ITEMS, V1_BYTES, Malformed, id3v1_of, read_at, size_of
 
 HEAD = struct.Struct("<8sIIII8s")  # magic, version, size of items and footer, number of items, flags, reserved
@@ -71,14 +72,15 @@ class Span:
 
 
 class Ape(Container):
-    """A file with an APEv2 tag at its end, or none; tags of other kinds around it stay as they are."""
+    """A file with an APEv2 tag at its end, or none; an ID3v1 tag behind it stays as it is, and so do tags before it."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         """Read the tag."""
         self.name = name
         self.dialect = ApeItems()
-        size = size_of(file)
-        stop = size - len(id3v1_of(file))
+        self.v1 = id3v1_of(file)
+        self.shown = fields_of_v1(self.v1) if self.v1 else Fields()
+        stop = size_of(file) - len(self.v1)
         self.span, self.version, self.has_header = Span(stop, stop), VERSION, True
         footer = read_at(file, stop - HEAD.size, HEAD.size) if stop >= HEAD.size else b""
         if footer.startswith(APE_MAGIC):
@@ -108,6 +110,16 @@ class Ape(Container):
         if len(items) != n_items:
             raise Malformed("its APEv2 tag does not hold the items that it counts")
         self.items = tuple(items)
+
+    def fresh(self) -> Items:
+        """Begin with what the ID3v1 tag says: FFmpeg looks at it no more once there is an APEv2 tag."""
+        texts = texts_of_v1(self.v1) if self.v1 else {}
+        return tuple(_item(0, key.title().encode(), (text.decode("latin-1"),)) for key, text in texts.items())
+
+    def disregard_genres(self) -> None:
+        """Have the ID3v1 tag name none."""
+        super().disregard_genres()
+        self.v1 = self.v1 and without_genre(self.v1)
 
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:
         """Put a tag in the place of the old one, or to the end, before an ID3v1 tag."""

@@ -11,7 +11,7 @@ from mtag.tagfile import id3
 from mtag.tagfile.ape import Ape
 from mtag.tagfile.fields import Fields
 from mtag.tagfile.items import KEYS, Items, Room
-from mtag.tagfile.older import fields_of_v1, from_ape, from_v1
+from mtag.tagfile.older import fields_of_v1, from_ape, from_v1, without_genre
 from mtag.tagfile.reading import Malformed, id3v1_of, read_at, size_of
 
 SEARCH_BYTES = 1 << 18  # the first frame lies within so many bytes of the tag
@@ -54,7 +54,7 @@ class FrontID3(id3.ID3Container):
     def disregard_genres(self) -> None:
         """Have the older tags name none."""
         super().disregard_genres()
-        self.v1 = self.v1 and self.v1[:-1] + b"\xff"
+        self.v1 = self.v1 and without_genre(self.v1)
         self.ape.pop(KEYS["ape"][Field.GENRE], None)
 
     def rewrite(self, items: Items | None, room: Room = ()) -> list[Patch]:

@@ -1,4 +1,4 @@
-"""The older tags of an MP3, APEv2 and ID3v1, and of a WAV, INFO: an ID3v2 tag's frames that say the same."""
+"""The older tags of an MP3 and its like, APEv2 and ID3v1, and of a WAV, INFO: what a new tag takes over from them."""
 
 from __future__ import annotations
 
@@ -71,20 +71,26 @@ def from_v1(v1: bytes, dialect: ID3) -> Items:
 
     Players that find a new tag look at the old one no more, so it has to bring the title and the rest along.
     """
+    names = {**APE_FRAMES, "YEAR": dialect.year, "GENRE": "TCON", "COMMENT": "COMM"}
+    heads = {"COMMENT": b"\0" + LANGUAGE + b"\0"}
+    return tuple(dialect.item(names[key], heads.get(key, b"\0") + text) for key, text in texts_of_v1(v1).items())
+
+
+def texts_of_v1(v1: bytes) -> dict[str, bytes]:
+    """What a tag of 128 bytes at a file's end says, by APEv2's keys; nothing blank, and no comment of mtag's."""
     numbered = v1[125] == 0 != v1[126]
-    texts = {
-        "TIT2": v1[3:33],
-        "TPE1": v1[33:63],
-        "TALB": v1[63:93],
-        dialect.year: v1[93:97],
-        "TRCK": str(v1[126]).encode() if numbered else b"",
-        "TCON": "".join(_v1_genre(v1)).encode(),
-    }
-    cut = {name: text.split(b"\0")[0].rstrip() for name, text in texts.items()}
-    frames = [dialect.item(name, b"\0" + text) for name, text in cut.items() if text]
     comment = _v1_comment(v1)
-    is_theirs = comment and not is_ours(comment.decode("latin-1"))
-    return (*frames, dialect.item("COMM", b"\0" + LANGUAGE + b"\0" + comment)) if is_theirs else tuple(frames)
+    texts = {
+        "TITLE": v1[3:33],
+        "ARTIST": v1[33:63],
+        "ALBUM": v1[63:93],
+        "YEAR": v1[93:97],
+        "TRACK": str(v1[126]).encode() if numbered else b"",
+        "GENRE": "".join(_v1_genre(v1)).encode(),
+        "COMMENT": b"" if is_ours(comment.decode("latin-1")) else comment,
+    }
+    cut = {key: text.split(b"\0")[0].rstrip() for key, text in texts.items()}
+    return {key: text for key, text in cut.items() if text}
 
 
 def fields_of_v1(v1: bytes) -> Fields:
@@ -95,6 +101,11 @@ def fields_of_v1(v1: bytes) -> Fields:
 
 def _v1_genre(v1: bytes) -> tuple[str, ...]:
     return tuple(name for name in genre_names(str(v1[127])) if not name.isdigit())
+
+
+def without_genre(v1: bytes) -> bytes:
+    """Such a tag that names no genre."""
+    return v1[:-1] + b"\xff"
 
 
 def _v1_comment(v1: bytes) -> bytes:
