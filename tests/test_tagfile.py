@@ -80,7 +80,9 @@ def test_what_is_written_is_read_back_and_all_else_stays(
         if wanted.genres != shown.genres:
             assert after[0] == list(wanted.genres)
         assert set(filter(is_ours, after[1])) == set(filter(is_ours, wanted.comments))
-        assert [text for text in after[1] if text.strip() and not is_ours(text)] == before[1]
+        # A comment that showed from an older tag alone comes along with mtag's, which would hide it.
+        beside = [text for text in wanted.comments if not is_ours(text)] if any(map(is_ours, after[1])) else []
+        assert [text for text in after[1] if text.strip() and not is_ours(text)] == (before[1] or beside)
         assert after[2] == before[2]
         assert audio_digest(path) == audio
 

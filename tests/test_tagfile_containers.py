@@ -9,6 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from mutagen import id3
 from mutagen.apev2 import APEv2
 from mutagen.asf import ASF
 from mutagen.mp4 import MP4
@@ -202,14 +203,33 @@ def test_an_info_list_counts_as_shown_and_stays(made: Path, tmp_path: Path) -> N
     assert read_fields(path) == Fields(("Swing", "techno"), ("mine", LINE))
 
 
-def test_a_new_tag_brings_along_what_an_info_list_says_and_goes_again(tmp_path: Path) -> None:
-    path = encode(tmp_path / "song.wav", tone(1.2))
-    texts = {"INAM": "Titel", "IART": "Künstler", "IPRD": "Album", "ICRD": "2001-02-03", "IPRT": "7", "IGNR": "Jazz"}
+def with_info(path: Path, texts: dict[str, str]) -> bytes:
+    """Put an INFO list behind a WAV file's other chunks; gives the whole file."""
     parts = [(name, text.encode() + b"\0" * (2 - len(text.encode()) % 2)) for name, text in texts.items()]
     info = b"INFO" + b"".join(struct.pack("<4sI", name.encode(), len(text)) + text for name, text in parts)
     data = path.read_bytes() + struct.pack("<4sI", b"LIST", len(info)) + info
-    before = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
-    path.write_bytes(before)
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+    return path.read_bytes()
+
+
+def test_a_comment_in_an_info_list_alone_is_not_hidden_by_mtags(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wav", tone(1.2))
+    tags = WAVE(path)
+    tags.add_tags()
+    tags["TPE2"] = id3.TPE2(encoding=3, text=["Band"])
+    tags.save()
+    before = with_info(path, {"ICMT": "mine"})
+    assert write(path, Fields((), ("mine", LINE)), audio_digest)
+    comments = {frame.desc: frame.text for frame in WAVE(path).tags.getall("COMM")}
+    assert comments == {"": ["mine"], "mtag": [LINE]}
+    assert strip(path, audio_digest)
+    assert path.read_bytes() == before
+
+
+def test_a_new_tag_brings_along_what_an_info_list_says_and_goes_again(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.wav", tone(1.2))
+    texts = {"INAM": "Titel", "IART": "Künstler", "IPRD": "Album", "ICRD": "2001-02-03", "IPRT": "7", "IGNR": "Jazz"}
+    before = with_info(path, texts)
     assert read_fields(path).genres == ("Jazz",)
     write(path, Fields(("Jazz",), (LINE,)), audio_digest)
     tag = WAVE(path).tags

@@ -10,7 +10,7 @@ import pytest
 from mutagen import id3
 
 from mtag.errors import FailureKind, FileError
-from mtag.tagfile import Fields, GenrePolicy, read_fields, restore, snapshot, write
+from mtag.tagfile import Fields, GenrePolicy, read_fields, restore, snapshot, strip, write
 from mtag.tagfile.id3 import read_tag
 from tests.plain import id3_size
 from tests.tagged import (
@@ -222,6 +222,21 @@ def test_a_tag_made_by_mtag_stays_once_somebody_else_uses_it(song: Path, audio: 
     tags.save(song, v1=0)
     restore(song, taken, audio_digest)
     assert list(id3.ID3(song)) == ["TIT2"]
+
+
+def test_a_comment_in_id3v1_alone_is_not_hidden_by_mtags(song: Path, audio: bytes) -> None:
+    song.write_bytes(id3_tag(3, id3.COMM(encoding=0, lang="eng", desc="", text=[""])) + audio + v1_tag())
+    before, taken = song.read_bytes(), snapshot(song)
+    write(song, planned(read_fields(song), (), LINE, GenrePolicy.FILL), audio_digest)
+    ours, theirs = id3.ID3(song, load_v1=False).getall("COMM:mtag"), id3.ID3(song, load_v1=False).getall("COMM:")
+    assert ([frame.text for frame in theirs], [frame.text for frame in ours]) == ([["old comment"]], [[LINE]])
+    write(song, planned(read_fields(song), (), "mtag: other", GenrePolicy.FILL), audio_digest)
+    assert read_fields(song).comments == ("old comment", "mtag: other")
+    assert strip(song, audio_digest)
+    assert song.read_bytes() == before
+    write(song, FIELDS, audio_digest)
+    assert restore(song, taken, audio_digest)
+    assert song.read_bytes() == before
 
 
 def test_a_genre_in_id3v1_alone_is_not_overruled(song: Path, audio: bytes) -> None:

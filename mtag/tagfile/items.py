@@ -135,11 +135,17 @@ def shown_in(container: Container, items: Items | None) -> Fields:
     dialect, shown = container.dialect, container.shown
     found = {field: _texts(dialect.texts, items or (), key) for field, key in dialect.keys.items()}
     values = {field: _texts(dialect.values, items or (), key) for field, key in dialect.keys.items()}
-    comments = values[Field.COMMENT]
-    if all(is_ours(comment) for comment in comments):
-        comments = tuple(comment for comment in shown.comments if comment.strip() and not is_ours(comment)) + comments
+    comments = comments_behind(container, items) + values[Field.COMMENT]
     genres, moods, groupings = (values[field] or shown.of(field) for field in VALUED)
     return Fields(genres, comments, moods, groupings, texts=found)
+
+
+def comments_behind(container: Container, items: Items | None) -> tuple[str, ...]:
+    """The user's comments that players show because these items hold none."""
+    dialect = container.dialect
+    if not all(map(is_ours, _texts(dialect.values, items or (), dialect.keys[Field.COMMENT]))):
+        return ()
+    return tuple(comment for comment in container.shown.comments if comment.strip() and not is_ours(comment))
 
 
 def _texts(read: Callable[[Item], tuple[str, ...]], items: Items, key: str) -> tuple[str, ...]:

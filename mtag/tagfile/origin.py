@@ -24,6 +24,7 @@ from mtag.tagfile.items import (
     Item,
     Items,
     Room,
+    comments_behind,
     in_order,
     items_of,
     shown_in,
@@ -147,8 +148,9 @@ def planned(container: Container, fields: Fields, style: Style) -> Items | None:
     for field in VALUED:
         if fields.of(field) != shown.of(field):
             items = with_values(dialect, items, field, fields.of(field), style)
-    if own_lines(fields):
-        items = with_line(dialect, items, own_lines(fields)[0])
+    if line := own_lines(fields):
+        for text in (*filter(None, [SEPARATOR.join(comments_behind(container, items))]), line[0]):
+            items = with_line(dialect, items, text)
     return base if items == start else _with_origin(container, base, items, fields.provenance)
 
 
