@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mtag.audio.decoders import Decoders
 from mtag.audio.windows import SpreadReader, WindowReader, Windows
 from mtag.catalog.scores import Heard
-from mtag.errors import FailureKind, FileError, MtagError
+from mtag.errors import FailureKind, FileError, MtagError, SkippedError
 from mtag.predict import predict_windows
 from mtag.walk import explain
 
@@ -28,6 +28,14 @@ LOOK_AHEAD = 8  # tracks per job that may be begun before the first is done: a l
 
 class StoppedError(Exception):
     """The track's turn came only after the user had asked to stop."""
+
+
+class UnheardError(SkippedError):
+    """A file was only to be dealt with if it had been heard before."""
+
+    def __init__(self, path: Path) -> None:
+        """Say what would hear it."""
+        super().__init__(path, FailureKind.UNHEARD, "has not been heard with these options yet; `mtag scan` hears it")
 
 
 @dataclass(eq=False)
@@ -102,27 +110,24 @@ class Ears:
         """Begin to hear a file as soon as a thread is free; one whose sound is recalled is not listened to."""
         return self._pool.submit(self._hear, path, self.ensemble, recall)
 
-    def recognise(self, path: Path, recall: Callable[[str | None], Heard]) -> Future[Heard]:
-        """Begin to recall the sound of a file, None if it has none, as soon as a thread is free; needs no ensemble."""
-        return self._pool.submit(self._recognise, path, recall)
+    def recognise(self, path: Path, recall: Recall) -> Future[Heard]:
+        """As `listen`, but where the sound is not recalled, `UnheardError` comes of it; needs no ensemble."""
+        return self._pool.submit(self._hear, path, None, recall)
 
-    def _hear(self, path: Path, ensemble: Ensemble, recall: Recall | None) -> Heard:
+    def _hear(self, path: Path, ensemble: Ensemble | None, recall: Recall | None) -> Heard:
         if self.stop.is_set():
             raise StoppedError
         sound = self._sound(path) if recall else None
         if recall and sound and (known := recall(sound)):
             return known
+        if ensemble is None:
+            raise UnheardError(path)
         decoders = self.decoders
         windows: Windows = WindowReader(path, decoders.read_blocks)
         if self._n_windows:
             windows = SpreadReader(path, self._n_windows, decoders.read_spread, decoders.read_blocks)
         prediction = predict_windows(windows, ensemble)
         return Heard(prediction.scores, prediction.duration, prediction.n_windows, sound)
-
-    def _recognise(self, path: Path, recall: Callable[[str | None], Heard]) -> Heard:
-        if self.stop.is_set():
-            raise StoppedError
-        return recall(self._sound(path))
 
     def _sound(self, path: Path) -> str | None:
         """Digest of a file's audio; None where the file cannot be followed to its end, but maybe heard."""

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, partial
+from enum import Enum
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from mtag.catalog import Catalog, Failure
 from mtag.catalog.scores import Heard, Models
 from mtag.ensemble import Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
-from mtag.hearing import Ears, StoppedError, Track, failure_of, in_order, settled
+from mtag.hearing import Ears, StoppedError, Track, UnheardError, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import RESULT_FORMAT, ScanResult, Status, Summary, TagScore, rank
 from mtag.sameness import follow, is_known_by_another_name, is_same, sampled_digest
@@ -125,24 +127,44 @@ def scan(
         return load_ensemble(bundle, fast=options.fast, device=options.device, precision=options.precision)
 
     with Ears(load or load_own, options.jobs, stop, options.windows, decoders) as ears:
-        work = _Scan(bundle, catalog, options, ears)
-        yield from work.results(files)
-        work.finish()
+        yield from _Scan(bundle, catalog, options, ears).results(files)
+
+
+class _Source(Enum):
+    """Where a track's scores come from."""
+
+    CATALOG = "catalog"  # it has them under the file's own name
+    TWIN = "twin"  # another name of the same file, which was begun before
+    EARS = "ears"  # a thread, which hears the file or recalls its sound
 
 
 @dataclass(eq=False)
 class _Track(Track):
-    """A track on its way through a scan."""
+    """A track on its way through a scan; what was heard in it is to be asked for once its future is done."""
 
-    stat: os.stat_result | None = None  # the file as it was when its turn came
-    cached: bool = False  # its scores are there at once
-    kept: bool = False  # the catalog has its scores
-    result: ScanResult | None = None  # known beforehand: nothing has happened to the file, and the options are the same
+    stat: os.stat_result  # the file as it was when its turn came
+    source: _Source
 
     @property
-    def is_recalled(self) -> bool:
-        """Whether nobody has listened for it; to be asked once its future is done."""
-        return self.cached or (not self.future.exception() and self.future.result().is_recalled)
+    def heard(self) -> Heard | None:
+        """None where it could not be heard."""
+        return None if self.future.exception() else self.future.result()
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether nobody has listened for it."""
+        return self.source is not _Source.EARS or (self.heard is not None and self.heard.is_recalled)
+
+
+@dataclass(eq=False)
+class _Known(Track):
+    """A file whose result is known before its turn: the same as last time, or that it cannot be had."""
+
+    result: ScanResult
+
+    @classmethod
+    def of(cls, result: ScanResult) -> _Known:
+        return cls(result.path, NOT_NEEDED, result)
 
 
 class _Scan:
@@ -168,42 +190,35 @@ class _Scan:
         self.recall = self._same_sound if catalog.knows_sounds() else None
 
     def results(self, files: Iterable[Path | FileError]) -> Iterator[ScanResult]:
-        for track in in_order(self._begin_all(files), self.ears.limit, self._remember):
+        begun = map(self._begin, takewhile(lambda _: not self.ears.stop.is_set(), files))
+        for track in in_order(begun, self.ears.limit, self._remember):
             if not self._is_dropped(track):
-                yield track.result or self._finish(track)
-
-    def finish(self) -> None:
+                yield track.result if isinstance(track, _Known) else self._finish(track)
         self.recorder.finish()
 
-    def _is_dropped(self, track: _Track) -> bool:
+    def _is_dropped(self, track: _Track | _Known) -> bool:
         """Whether a track had not really been begun when the user asked to stop."""
-        return self.ears.stop.is_set() and (track.cached or isinstance(track.future.exception(), StoppedError))
-
-    def _begin_all(self, files: Iterable[Path | FileError]) -> Iterator[_Track]:
-        for file in files:
-            if self.ears.stop.is_set():
-                return
-            yield self._begin(file)
+        is_begun = isinstance(track, _Track) and track.source is _Source.EARS
+        return self.ears.stop.is_set() and (not is_begun or isinstance(track.future.exception(), StoppedError))
 
     def _failed(self, file: Path) -> Failure | None:
         return self.failed_before.get(Path(os.path.abspath(file))) if self.failed_before else None
 
-    def _begin(self, file: Path | FileError) -> _Track:
+    def _begin(self, file: Path | FileError) -> _Track | _Known:
         """Recall what a file came to, or its scores, or have it heard."""
         if isinstance(file, FileError):
-            return _Track(file.path, settled(file))
+            return _Known.of(ScanResult(file.path, Status.FAILED, error=file))
         try:
             stat = os.stat(file)
             if stat.st_nlink > 1 and self.options.write:
                 self.recorder.tidy(file)  # only such a file can a kill have left half-written
                 stat = os.stat(file)
         except OSError as error:
-            return _Track(file, settled(explain(file, error)))
-        known = self._known_result(file, stat)
-        if known:
-            return _Track(file, NOT_NEEDED, stat, cached=True, kept=True, result=known)
+            return _Known.of(ScanResult(file, Status.FAILED, error=explain(file, error)))
+        if known := self._known_result(file, stat):
+            return _Known.of(known)
         heard = self._recall(file, stat)
-        track = _Track(file, settled(heard), stat, cached=True, kept=True) if heard else self._heard_anew(file, stat)
+        track = _Track(file, settled(heard), stat, _Source.CATALOG) if heard else self._heard_anew(file, stat)
         if stat.st_nlink > 1 and stat.st_ino:
             self.linked.setdefault((stat.st_dev, stat.st_ino), track.future)
         return track
@@ -211,22 +226,17 @@ class _Scan:
     def _heard_anew(self, file: Path, stat: os.stat_result) -> _Track:
         """Have a file heard whose scores are not known; one of several names, once."""
         if twin := self.linked.get((stat.st_dev, stat.st_ino)):
-            return _Track(file, twin, stat, cached=True)
-        reason = self._reason_to_skip(file, stat)
-        if reason:
-            return _Track(file, settled(reason), stat)
-        if not self.options.listen:
-            return _Track(file, self.ears.recognise(file, partial(self._known_sound, file)), stat)
-        return _Track(file, self.ears.listen(file, self.recall), stat)
+            return _Track(file, twin, stat, _Source.TWIN)
+        if reason := self._reason_to_skip(file, stat):
+            future = settled(reason)
+        elif self.options.listen:
+            future = self.ears.listen(file, self.recall)
+        else:
+            future = self.ears.recognise(file, self._same_sound)
+        return _Track(file, future, stat, _Source.EARS)
 
     def _same_sound(self, sound: str) -> Heard | None:
         return self.catalog.recall_sound(sound, self.fingerprint)
-
-    def _known_sound(self, file: Path, sound: str | None) -> Heard:
-        heard = self._same_sound(sound) if sound else None
-        if heard is None:
-            raise _unheard(file)
-        return heard
 
     def _known_result(self, file: Path, stat: os.stat_result) -> ScanResult | None:
         if self._is_guarded(stat):
@@ -250,7 +260,7 @@ class _Scan:
     def _reason_to_skip(self, file: Path, stat: os.stat_result) -> FileError | None:
         """Why a file that would have to be heard is not to be."""
         if not self.options.listen and not self.catalog.knows_sound_at(file):
-            return _unheard(file)
+            return UnheardError(file)
         failure = self._failed(file)
         if failure is None or not failure.is_of(stat) or self.options.retry_failed:
             return None
@@ -262,14 +272,13 @@ class _Scan:
             return FileError(file, failure.kind, failure.reason)
         return None
 
-    def _remember(self, track: _Track) -> None:
+    def _remember(self, track: _Track | _Known) -> None:
         """Keep what was heard, unless the file has changed while it was listened to."""
-        if track.kept or track.stat is None or track.future.exception():
+        if isinstance(track, _Known) or track.source is _Source.CATALOG or not (heard := track.heard):
             return
         with suppress(OSError):
             now = os.stat(track.path)
             if is_same(track.stat, now):
-                heard = track.future.result()
                 if heard.is_recalled and heard.sound:
                     follow(self.catalog, track.path, now, heard.sound)
                 self.catalog.remember(track.path, now, self.fingerprint, heard, sampled_digest(track.path))
@@ -285,12 +294,12 @@ class _Scan:
         return result
 
     def _fail(self, track: _Track, error: FileError) -> ScanResult:
-        duration = None if track.future.exception() else track.future.result().duration
         skipped = isinstance(error, (HardLinkedError, SkippedError))
-        if not skipped and track.stat:
+        if not skipped:
             self.catalog.record_failure(track.path, track.stat, error.kind, error.reason)
         status = Status.SKIPPED if skipped else Status.FAILED
-        return ScanResult(track.path, status, cached=track.is_recalled, duration=duration, error=error)
+        duration = track.heard.duration if track.heard else None
+        return ScanResult(track.path, status, cached=track.is_cached, duration=duration, error=error)
 
     def _tag_at_last(self, track: _Track, heard: Heard) -> ScanResult:
         """Tag a file; should another mtag have been faster, take the file as that one left it."""
@@ -337,7 +346,7 @@ class _Scan:
             new_genres=planned.genres != current.genres,
             abstained=not words,
             tags=rank(heard.scores, self.tags, options.top or N_TAGS_SHOWN),
-            cached=track.is_recalled,
+            cached=track.is_cached,
             duration=heard.duration,
         )
         after = replace(planned, before=current.untouched)
@@ -366,8 +375,6 @@ class _Scan:
     def _write(self, track: _Track, wanted: Fields) -> bool:
         """Put fields into a file; tells whether it has changed."""
         path, options = track.path, self.options
-        if track.stat is None:
-            raise ChangedError(path)
         sound = track.future.result().sound
         # If what was taken when the file was heard is no more its sound, the copy's differs and is refused.
         digest = cache(lambda file: sound if sound and file == path else self.ears.decoders.packet_digest(file))
@@ -387,7 +394,3 @@ class _Scan:
         if is_written and not sound:
             self.catalog.know_sound(path, digest(path))  # from before, and the same still
         return is_written
-
-
-def _unheard(file: Path) -> SkippedError:
-    return SkippedError(file, FailureKind.UNHEARD, "has not been heard with these options yet; `mtag scan` hears it")
