@@ -41,7 +41,7 @@ def catalog(action: ActionArgument, paths: Under = None, as_json: Json = False, 
 
     Scores, before-values and failures lie in it, in one SQLite file.
     """
-    from mtag.cli.scanning import open_catalog
+    from mtag.cli.opening import open_catalog
 
     if action is Action.FORGET and not paths:
         raise typer.BadParameter("forget needs the paths that are to be forgotten", param_hint="PATH")

@@ -24,7 +24,7 @@ def failures(paths: Under = None, as_json: Json = False, clear: Clear = False, c
 
     A file leaves the list once it has been dealt with; `mtag scan --only-failed` tries just these.
     """
-    from mtag.cli.scanning import open_catalog
+    from mtag.cli.opening import open_catalog
 
     roots: list[Path] | list[None] = paths or [None]
     with open_catalog(catalog) as opened:

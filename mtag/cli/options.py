@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,3 +101,10 @@ def config_of(context: typer.Context) -> Config:
     """The configuration that a command runs with."""
     config: Config = context.meta[CONFIG]
     return config
+
+
+def asked(context: typer.Context, **others: object) -> str:
+    """What was asked of a command otherwise than by default, on the command line or in the configuration: JSON."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    names = [name for name, source in sources.items() if source and source.name != "DEFAULT"]
+    return json.dumps({**{name: context.params[name] for name in names}, **others}, default=str)

@@ -94,26 +94,26 @@ def moment(seconds: float) -> str:
 
 def tally_record(summary: Summary, seconds: float, interrupted: bool) -> Record:
     """The last line of a command that restores files."""
-    numbers: dict[str, Any] = {"files": summary.n_files}
-    numbers.update((status.value, summary.counts[status]) for status in Status)
-    numbers.update(failures=dict(summary.failures), seconds=round(seconds, 3), interrupted=interrupted)
-    return {"summary": numbers}
+    numbers = {"failures": dict(summary.failures), "seconds": round(seconds, 3), "interrupted": interrupted}
+    return {"summary": _counts(summary) | numbers}
 
 
 def summary_record(summary: Summary, seconds: float, interrupted: bool) -> Record:
     """The last line of `mtag scan --json`."""
-    numbers: dict[str, Any] = {"files": summary.n_files}
-    numbers.update((status.value, summary.counts[status]) for status in Status)
-    numbers.update(
-        abstained=summary.abstained,
-        failures=dict(summary.failures),
-        heard=summary.heard,
-        heard_seconds=round(summary.heard_seconds, 3),
-        cached=summary.cached,
-        seconds=round(seconds, 3),
-        interrupted=interrupted,
-    )
-    return {"summary": numbers}
+    numbers = {
+        "abstained": summary.abstained,
+        "failures": dict(summary.failures),
+        "heard": summary.heard,
+        "heard_seconds": round(summary.heard_seconds, 3),
+        "cached": summary.cached,
+        "seconds": round(seconds, 3),
+        "interrupted": interrupted,
+    }
+    return {"summary": _counts(summary) | numbers}
+
+
+def _counts(summary: Summary) -> dict[str, Any]:
+    return {"files": summary.n_files, **{status.value: summary.counts[status] for status in Status}}
 
 
 def _tags(tags: tuple[TagScore, ...]) -> list[Record]:

@@ -199,12 +199,20 @@ class Listing:
         return cell
 
 
-def print_summary(console: Console, summary: Summary, seconds: float, interrupted: bool) -> None:
-    """The closing sentences of a scan."""
+def print_summary(
+    console: Console,
+    summary: Summary,
+    seconds: float,
+    interrupted: bool,
+    *,
+    noun: str = "track",
+    how_to_write: str = "with --write-tags",
+) -> None:
+    """The closing sentences of a command that went through files."""
     if not summary.n_files and not interrupted:
         console.print(NO_FILES)
         return
-    console.print(f"{count(summary.n_files, 'track')}: {_told(summary)}.")
+    console.print(f"{count(summary.n_files, noun)}: {_told(summary)}.")
     if summary.heard:
         speed = summary.heard_seconds / max(seconds, 1e-3)
         heard = f"Heard {span(summary.heard_seconds)} of music in {span(seconds)}, {speed:,.0f} times real time."
@@ -212,19 +220,7 @@ def print_summary(console: Console, summary: Summary, seconds: float, interrupte
     if interrupted:
         console.print(Text("Interrupted; run again to go on.", "yellow"))
     if summary.counts[Status.PREVIEW]:
-        console.print(Text.assemble("Nothing was written; run again with ", ("--write-tags", "bold"), "."))
-
-
-def print_tally(console: Console, summary: Summary, interrupted: bool) -> None:
-    """The closing sentences of a command that restores files."""
-    if not summary.n_files and not interrupted:
-        console.print(NO_FILES)
-        return
-    console.print(f"{count(summary.n_files, 'file')}: {_told(summary)}.")
-    if interrupted:
-        console.print(Text("Interrupted; run again to go on.", "yellow"))
-    if summary.counts[Status.PREVIEW]:
-        console.print(Text.assemble("Nothing was written; run again without ", ("--dry-run", "bold"), "."))
+        console.print(Text.assemble("Nothing was written; run again ", (how_to_write, "bold"), "."))
 
 
 def print_runs(console: Console, runs: Sequence[Run]) -> None:

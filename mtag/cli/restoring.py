@@ -1,4 +1,4 @@
-"""What `mtag undo` and `mtag strip` have in common: go through files, tell of each, and sum up."""
+"""What `mtag undo` and `mtag strip` have in common."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from mtag.cli import records, render
 from mtag.cli.codes import ExitCode, code_for
 from mtag.cli.interrupt import stop_on_interrupt
-from mtag.cli.scanning import Manner
+from mtag.cli.telling import Manner, tell
 from mtag.errors import FileError
-from mtag.results import Restored, Status, Summary
+from mtag.results import Restored, Status
 
 
 def restore_files(
@@ -31,26 +31,14 @@ def restore_files(
     manner
         How to tell of it.
     """
-    console = render.console_for_people(manner.as_json)
-    summary = Summary()
     began = time.monotonic()
-    listing = render.Listing(console, files, manner.quiet)
     with stop_on_interrupt() as stop:
-        with render.progress(console, len(files), stop, wanted=not manner.quiet) as advance:
-            for result in work(stop):
-                summary.add(result)
-                if manner.as_json:
-                    records.print_record(records.restored_record(result))
-                else:
-                    listing.show(result)
-                if manner.debug and result.error:
-                    render.print_cause(result.error)
-                advance(0.0)
+        summary = tell(work(stop), files, manner, stop)
         interrupted = stop.is_set()
+    seconds = time.monotonic() - began
     if manner.as_json:
-        records.print_record(records.tally_record(summary, time.monotonic() - began, interrupted))
-    if listing.n_shown:
-        console.print()
+        records.print_record(records.tally_record(summary, seconds, interrupted))
     if not (manner.as_json and manner.quiet):
-        render.print_tally(console, summary, interrupted)
+        console = render.console_for_people(manner.as_json)
+        render.print_summary(console, summary, seconds, interrupted, noun="file", how_to_write="without --dry-run")
     return code_for(summary.n_files, summary.counts[Status.FAILED], interrupted)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import typer
 
-from mtag.cli import version
 from mtag.cli.options import (
     CatalogFile,
     Fast,
@@ -49,12 +50,12 @@ def retag(
     The options are applied to the scores in the catalog. A file that was never heard, or has changed since, is skipped.
     """
     from mtag.bundle import load_bundle
-    from mtag.cli.scanning import Manner, go_through, open_catalog, wording
-    from mtag.library import ScanOptions
+    from mtag.cli.opening import open_catalog
+    from mtag.cli.scanning import go_through, worded_options
+    from mtag.cli.telling import Manner
 
-    words = wording(context, player)
-    bundle = load_bundle(weights)
-    options = ScanOptions(
+    options = replace(
+        worded_options(context, player),
         write=write_tags,
         fast=fast,
         policy=genre,
@@ -66,11 +67,8 @@ def retag(
         windows=windows,
         listen=False,
         command="retag",
-        vocabulary=words.vocabulary,
-        style=words.style,
-        arguments=words.arguments,
-        version=version(),
     )
+    bundle = load_bundle(weights)
     manner = Manner(as_json, quiet, debug=bool(context.obj))
     with open_catalog(catalog) as opened:
         raise typer.Exit(go_through(paths, bundle, opened, options, manner))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from mtag.cli import version
 from mtag.cli.early import start_decoders
 from mtag.cli.options import (
     CatalogFile,
@@ -75,12 +75,12 @@ def scan(
     n_jobs = jobs or all_cores()
     decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED), nice=nice)
     from mtag.bundle import load_bundle
-    from mtag.cli.scanning import Manner, go_through, open_catalog, wording
-    from mtag.library import ScanOptions
+    from mtag.cli.opening import open_catalog
+    from mtag.cli.scanning import go_through, worded_options
+    from mtag.cli.telling import Manner
 
-    words = wording(context, player)
-    bundle = load_bundle(weights)
-    options = ScanOptions(
+    options = replace(
+        worded_options(context, player),
         write=write_tags,
         fast=fast,
         policy=genre,
@@ -93,11 +93,8 @@ def scan(
         device=device.value,
         precision=precision.value,
         retry_failed=retry_failed,
-        vocabulary=words.vocabulary,
-        style=words.style,
-        arguments=words.arguments,
-        version=version(),
     )
+    bundle = load_bundle(weights)
     manner = Manner(as_json, quiet, debug=bool(context.obj))
     with open_catalog(catalog) as opened:
         raise typer.Exit(go_through(paths, bundle, opened, options, manner, only_failed=only_failed, decoders=decoders))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from mtag.cli import version
-from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Paths, Quiet
+from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Paths, Quiet, asked
 from mtag.tagfile import HardLinks, Mtime
 
 
@@ -25,9 +25,10 @@ def strip(
     is a run like any other, and can be undone.
     """
     from mtag import strip as work
+    from mtag.cli.opening import open_catalog_if_possible
     from mtag.cli.paths import find_named
     from mtag.cli.restoring import restore_files
-    from mtag.cli.scanning import Manner, asked, open_catalog_if_possible
+    from mtag.cli.telling import Manner
     from mtag.restoring import RestoreOptions
 
     options = RestoreOptions(not dry_run, mtime, hardlinks, asked(context), version())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli import version
-from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Quiet, path
+from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Quiet, asked, path
 from mtag.tagfile import HardLinks, Mtime
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def undo(
     its own, which can be undone in turn.
     """
     from mtag import undo as work
+    from mtag.cli.opening import open_catalog
     from mtag.cli.restoring import restore_files
-    from mtag.cli.scanning import Manner, asked, open_catalog
+    from mtag.cli.telling import Manner
 
     with open_catalog(catalog) as opened:
         if run is None:
