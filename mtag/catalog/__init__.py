@@ -1,6 +1,6 @@
 """What mtag remembers between runs, in one SQLite file.
 
-Scores and outcomes are in `scores`, runs and changes in `journal`; failures and upkeep are here. Every row is committed
+Scores and outcomes are in `scores`, runs and changes in `runs`; failures and upkeep are here. Every row is committed
 as it comes, so a kill loses at most the file in hand; several processes may use one catalog at once. The thread that
 opens a catalog owns it.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from mtag.catalog.journal import Change, Journal, Run
 from mtag.catalog.opening import is_foreign, open_file
+from mtag.catalog.runs import Change, Run, Runs
 from mtag.catalog.scores import Heard, Models, Scores, heard_of
 from mtag.catalog.store import explained, path_key, path_of, signed, utf8
 from mtag.errors import CatalogError, FailureKind
@@ -63,7 +63,7 @@ class Info:
     n_failures: int
 
 
-class Catalog(Journal, Scores):
+class Catalog(Runs, Scores):
     """An open catalog; use `Catalog.open`, as a context manager.
 
     Attributes

@@ -61,7 +61,7 @@ _CHANGES = (
 )
 
 
-class Journal(Store):
+class Runs(Store):
     """The catalog's tables of runs and changes."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
