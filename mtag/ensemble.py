@@ -121,9 +121,7 @@ class Ensemble:
         How many windows to score at once: one on a CPU, where more only costs memory.
     """
 
-    def __init__(
-        self, bundle: Bundle, combinations: tuple[str, ...], device: str, precision: str, threads: int
-    ) -> None:
+    def __init__(self, bundle: Bundle, combinations: tuple[str, ...], device: str, precision: str) -> None:
         members = {member for combination in combinations for member in COMBINATIONS[combination]}
         self.bundle = bundle
         self.combination = combinations[0]
@@ -131,7 +129,7 @@ class Ensemble:
         files = {name: bundle.member_file(name, self.precision) for name in MEMBERS if name in members}
         files |= {combiner_of(c): combiner_of(c) for c in combinations}
         wanted = ["cpu"] if self.precision == "int8" else _wanted_devices(device)
-        self._sessions, self.device = _open_sessions(bundle, files, wanted, threads)
+        self._sessions, self.device = _open_sessions(bundle, files, wanted)
         # ONNX Runtime falls back to the CPU without an error where a device's libraries are missing.
         if device not in ("auto", self.device):
             raise DeviceError(
@@ -181,7 +179,6 @@ def load_ensemble(
     fast: bool = False,
     device: str = "auto",
     precision: str = "auto",
-    threads: int = 1,
     combinations: tuple[str, ...] | None = None,
 ) -> Ensemble:
     """Load a bundle's networks.
@@ -196,8 +193,6 @@ def load_ensemble(
         "auto" (CUDA, DirectML, CPU: the first that works), or one of them or "coreml" by name.
     precision
         "fp32", "int8", or "auto": int8 on a CPU where the bundle has it.
-    threads
-        CPU threads for one call; leave it at one where several threads call.
     combinations
         Several combinations for evaluation; `scores` then computes the first.
 
@@ -209,11 +204,11 @@ def load_ensemble(
         The named device does not work here, or not in that precision.
     """
     combinations = combinations or (FAST if fast else FULL,)
-    return Ensemble(bundle or load_bundle(), combinations, device, precision, threads)
+    return Ensemble(bundle or load_bundle(), combinations, device, precision)
 
 
 def _open_sessions(
-    bundle: Bundle, files: Mapping[str, str], wanted: list[str], threads: int
+    bundle: Bundle, files: Mapping[str, str], wanted: list[str]
 ) -> tuple[dict[str, onnxruntime.InferenceSession], str]:
     """Session of each network by its name in `files`, and the device that runs them all."""
     import onnxruntime
@@ -224,7 +219,7 @@ def _open_sessions(
     if "cuda" in wanted:
         _load_cuda_libraries()
     providers = [(PROVIDERS[device], PROVIDER_OPTIONS.get(device, {})) for device in wanted]
-    sessions = {name: _open_session(bundle, file, providers, threads) for name, file in files.items()}
+    sessions = {name: _open_session(bundle, file, providers) for name, file in files.items()}
     active = {session.get_providers()[0] for session in sessions.values()}
     return sessions, next(name for name in reversed(PROVIDERS) if PROVIDERS[name] in active)
 
@@ -253,12 +248,12 @@ def _share_arena() -> None:
 
 
 def _open_session(
-    bundle: Bundle, name: str, providers: list[tuple[str, dict[str, str]]], threads: int
+    bundle: Bundle, name: str, providers: list[tuple[str, dict[str, str]]]
 ) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # tracks are scored side by side, so one thread is a track's share
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_env_allocators", "1")
