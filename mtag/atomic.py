@@ -69,6 +69,17 @@ def explained(path: Path) -> Iterator[None]:
         raise explain(path, error) from error
 
 
+def is_same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether nothing has happened to a file between two looks at it."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    # The change time tells of a writer that puts the modification time back; on Windows it is the time of creation.
+    changed = stat.st_ctime_ns if os.name != "nt" else 0
+    return stat.st_dev, stat.st_ino, stat.st_nlink, stat.st_size, stat.st_mtime_ns, changed
+
+
 def rewrite(
     path: Path,
     edit: Callable[[BinaryIO], Sequence[Patch]],
@@ -168,7 +179,7 @@ def _refuse_if_guarded(path: Path, stat: os.stat_result, hardlinks: HardLinks) -
 
 
 def _refuse_if_changed(path: Path, now: os.stat_result, before: os.stat_result) -> None:
-    if _identity(now) != _identity(before):
+    if not is_same(now, before):
         raise FileError(path, FailureKind.PERMISSION, "was changed by another program meanwhile and is left as it is")
 
 
@@ -176,12 +187,6 @@ def _refuse_if_open(path: Path, real: Path) -> None:
     """Leave a file to the program that writes it, say to a download that has come to a stop."""
     if is_open_for_writing(real):
         raise FileError(path, FailureKind.PERMISSION, "is open for writing in another program")
-
-
-def _identity(stat: os.stat_result) -> tuple[int, ...]:
-    # The change time tells of a writer that puts the modification time back; on Windows it is another time.
-    changed = stat.st_ctime_ns if os.name != "nt" else 0
-    return stat.st_dev, stat.st_ino, stat.st_nlink, stat.st_size, stat.st_mtime_ns, changed
 
 
 @dataclass

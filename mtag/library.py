@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mtag import tagfile
+from mtag.atomic import is_same
 from mtag.audio.decoders import Decoders
 from mtag.bundle import FAST, FULL, Bundle
 from mtag.catalog import Catalog, Failure
@@ -27,7 +28,7 @@ from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, UnheardError, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import RESULT_FORMAT, ScanResult, Status, Summary, TagScore, rank
-from mtag.sameness import follow, is_known_by_another_name, is_same, sampled_digest
+from mtag.sameness import follow, is_known_by_another_name, sampled_digest
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
 from mtag.walk import explain, find_files

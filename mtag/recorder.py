@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from mtag.atomic import remove_litter
+from mtag.atomic import is_same, remove_litter
 from mtag.catalog import Catalog
 from mtag.errors import FailureKind, FileError
-from mtag.sameness import is_same, sampled_digest
+from mtag.sameness import sampled_digest
 from mtag.tagfile import Announce, Snapshot
 
 

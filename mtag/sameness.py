@@ -14,16 +14,6 @@ N_BLOCKS = 8  # read from a file, evenly spread from its first byte to its last
 BLOCK_BYTES = 4096
 
 
-def is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether nothing has happened to a file; the change time tells of writers that put the modification time back."""
-    return _identity(one) == _identity(other)
-
-
-def _identity(stat: os.stat_result) -> tuple[int, ...]:
-    changed = stat.st_ctime_ns if os.name != "nt" else 0  # there it is the time of creation
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, changed
-
-
 def sampled_digest(path: Path) -> bytes | None:
     """Digest of a few blocks of a file, enough to tell music of one size from another; None if it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)

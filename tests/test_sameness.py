@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import os
 
-from mtag.sameness import is_same, sampled_digest
+from mtag.atomic import is_same
+from mtag.sameness import sampled_digest
 
 
 def test_a_file_that_is_touched_is_not_the_same(tmp_path):
