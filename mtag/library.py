@@ -27,13 +27,11 @@ from mtag.ensemble import Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, UnheardError, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
-from mtag.results import RESULT_FORMAT, ScanResult, Status, Summary, TagScore, rank
+from mtag.results import RESULT_FORMAT, ScanResult, Status, rank
 from mtag.sameness import follow, is_known_by_another_name, sampled_digest
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
-from mtag.walk import explain, find_files
-
-__all__ = ["ScanOptions", "ScanResult", "Status", "Summary", "TagScore", "find_files", "rank", "scan"]
+from mtag.walk import explain
 
 N_TAGS_SHOWN = 5  # raw tags that a result carries, where `top` does not say otherwise
 N_ATTEMPTS = 3  # at a file that another mtag is working on, too

@@ -25,9 +25,11 @@ from mtag.catalog.scores import Heard
 from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
 from mtag.ledger import only_failed
-from mtag.library import ScanOptions, ScanResult, Status, Summary, find_files, rank, scan
+from mtag.library import ScanOptions, scan
+from mtag.results import ScanResult, Status, Summary, rank
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
 from mtag.vocabulary import Kind
+from mtag.walk import find_files
 from tests.encoding import encode, noise, tone
 from tests.test_inplace import half_written
 from tests.tiny_bundle import HEARD, TAGS, scores_of, write_tiny_bundle

@@ -17,12 +17,13 @@ from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
 from mtag.catalog.scores import Heard
 from mtag.errors import CatalogError, FailureKind
-from mtag.library import ScanOptions, find_files, scan
+from mtag.library import ScanOptions, scan
 from mtag.pending import settle
 from mtag.results import Restored, ScanResult, Status
 from mtag.strip import strip
 from mtag.tagfile import Field, GenrePolicy, HardLinks, Mtime, read_fields
 from mtag.undo import LAST, UndoOptions, changes_of, find_run, undo
+from mtag.walk import find_files
 from tests.tagged import all_kinds
 from tests.tiny_bundle import HEARD, scores_of, write_tiny_bundle
 

@@ -52,7 +52,7 @@ def predict(
     from mtag.ensemble import load_ensemble
     from mtag.errors import FileError
     from mtag.hearing import Ears, hear
-    from mtag.library import rank
+    from mtag.results import rank
 
     bundle = load_bundle(weights)
 

@@ -14,7 +14,7 @@ from mtag.cli import render
 from mtag.cli.codes import ExitCode, code_for
 from mtag.cli.records import legible, result_record
 from mtag.errors import FailureKind, FileError
-from mtag.library import ScanResult, Status, Summary
+from mtag.results import ScanResult, Status, Summary
 
 # Any text, names of files that are not UTF-8 included: Python holds their odd bytes as lone surrogates.
 any_text = st.text(st.characters(codec=None, exclude_characters="\0"), min_size=1)
