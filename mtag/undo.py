@@ -125,7 +125,7 @@ def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Dige
     theirs = tagfile.changed_since(path, after) if after else differing
     left = frozenset() if options.force else differing & theirs
     if left - OWN and not touched - left - OWN:
-        raise SkippedError(path, FailureKind.CHANGED, f"was left alone: its {named(left)} was changed since")
+        raise SkippedError(path, FailureKind.CHANGED, f"was left alone: its {_named(left)} was changed since")
     told = in_order(differing - left), in_order(left - OWN)
     if not options.write:
         refuse_if_linked(path, stat, options)
@@ -146,7 +146,7 @@ def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Dige
     return Restored(path, Status.WRITTEN if is_written else Status.UNCHANGED, *told)
 
 
-def named(fields: Collection[Field]) -> str:
+def _named(fields: Collection[Field]) -> str:
     """Fields in a sentence."""
     return " and ".join(field.value for field in in_order(fields) if field not in OWN)
 

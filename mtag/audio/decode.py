@@ -19,18 +19,13 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mtag.audio.mix import pin_layout, to_mono
+from mtag.audio.mix import Waveform, pin_layout, to_mono
 from mtag.audio.payload import Payload
 from mtag.errors import FailureKind, FileError
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet
     from av.container import InputContainer
-
-Waveform = NDArray[np.float32]
 
 # FFmpeg's names of the containers that music comes in. Playlists, subtitles and devices are not among them.
 CONTAINERS = "mp3,flac,ogg,mov,wav,w64,aiff,asf,ape,wv,mpc,mpc8,aac,matroska,tta,caf,ac3,dsf"
@@ -43,7 +38,6 @@ SIGNATURES = (
 READ_BYTES = 1 << 17  # asked of the file at a time
 MAX_ALLOCATION = 1 << 28  # bytes that FFmpeg may set aside at once: damaged headers claim sizes of gigabytes
 SAMPLE_RATES = range(1_000, 6_000_001)  # Hz; any other is a damaged header
-
 
 Progressed = Callable[[], None]
 

@@ -19,7 +19,7 @@ from mtag.cores import all_cores
 from mtag.errors import DecoderError, FailureKind, FileError
 
 if TYPE_CHECKING:
-    from mtag.audio.decode import Waveform
+    from mtag.audio.mix import Waveform
     from mtag.audio.spread import Stretch
 
 WORKER = "mtag.audio.worker"  # the module that runs in a process

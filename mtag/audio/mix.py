@@ -16,7 +16,7 @@ from mtag.constants import SAMPLE_RATE
 if TYPE_CHECKING:
     from av import AudioFrame
 
-Waveform = NDArray[np.float32]
+Waveform = NDArray[np.float32]  # (n_samples,), one channel
 
 BLOCK_FRAMES = 1 << 15  # samples a channel that are mixed and resampled at a time
 SAMPLE_LIMIT = 1e10  # beyond any integer scale, and its power still fits float32

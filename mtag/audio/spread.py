@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mtag.audio.decode import Progressed, decoded, nobody_asks, opened
-from mtag.audio.mix import to_mono
+from mtag.audio.mix import Waveform, to_mono
 from mtag.constants import MIN_REST_SAMPLES, WINDOW_SAMPLES, WINDOW_SECONDS
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream
     from av.container import InputContainer
-
-Waveform = NDArray[np.float32]
 
 RUN_UP_SECONDS = 0.5  # decoded before a window and thrown away: the first frames after a seek lean on those before
 MISS_SECONDS = 30.0  # a seek that ends up so long before its target is none

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mtag.audio.decode import read_blocks
+from mtag.audio.mix import Waveform
 from mtag.audio.spread import Stretch, read_spread
 from mtag.constants import MIN_REST_SAMPLES, MIN_TRACK_SECONDS, SAMPLE_RATE, SILENCE_DBFS, WINDOW_SAMPLES
 from mtag.errors import FailureKind, FileError
 
-Waveform = NDArray[np.float32]
 Read = Callable[[Path], Iterable[Waveform]]
 Spread = Callable[[Path, int], Iterable[Stretch]]
 

@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from mtag.audio.decode import Progressed, Waveform, packet_digest, read_blocks
+from mtag.audio.decode import Progressed, packet_digest, read_blocks
+from mtag.audio.mix import Waveform
 from mtag.audio.spread import read_spread
 from mtag.audio.wire import Job, Kind, Task, header
 from mtag.errors import FileError
