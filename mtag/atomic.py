@@ -47,7 +47,7 @@ class HardLinkedError(FileError):
 
     def __init__(self, path: Path, n_links: int) -> None:
         """Say how many names the file has."""
-        reason = f"has {n_links} hard links; --hardlinks says whether to write under all of them or to part this one"
+        reason = f"has {n_links} hard links; --hardlinks says whether to write under all of them or to break it off"
         super().__init__(path, FailureKind.PERMISSION, reason)
 
 
@@ -222,7 +222,7 @@ def _new_copy(path: Path, real: Path) -> _Copy:
         except OSError as error:
             if error.errno not in FORBIDDEN:
                 raise
-            reason = f"could not be written: nothing may be added to its folder ({error.strerror})"
+            reason = f"could not be written: no file can be created in its folder ({error.strerror})"
             raise FileError(path, FailureKind.PERMISSION, reason) from error
         _lock(file, wait=True)
         if os.fstat(file.fileno()).st_nlink:

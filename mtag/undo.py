@@ -47,7 +47,7 @@ def find_run(catalog: Catalog, name: str) -> Run:
     if run is None:
         raise CatalogError(f"there is no run {name}; `mtag undo` lists them")
     if run.finished is None and catalog.is_alive(run.id):
-        raise CatalogError(f"run {run.id} is still at work")
+        raise CatalogError(f"run {run.id} is still running")
     return run
 
 

@@ -362,7 +362,7 @@ def test_a_folder_that_may_not_be_listed_is_no_failure_once_the_file_is_replaced
 
 def test_a_folder_that_takes_no_new_file_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.open", fail(errno.EACCES))
-    with pytest.raises(FileError, match="nothing may be added to its folder") as caught:
+    with pytest.raises(FileError, match="no file can be created in its folder") as caught:
         rewrite(file, become(NEW), accept)
     assert caught.value.kind is FailureKind.PERMISSION
     assert file.read_bytes() == OLD

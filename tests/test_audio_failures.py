@@ -154,7 +154,7 @@ def test_a_file_that_may_not_be_read_is_a_matter_of_permission(tmp_path, monkeyp
 
     path = encode(tmp_path / "song.wav", tone(2))
     monkeypatch.setattr("mtag.audio.decode.FileIO", refuse)
-    assert failure(path) == (FailureKind.PERMISSION, "may not be read (permission denied)")
+    assert failure(path) == (FailureKind.PERMISSION, "cannot be read (permission denied)")
 
 
 def test_a_disk_that_fails_while_reading_is_named(tmp_path, monkeypatch):

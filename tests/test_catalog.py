@@ -442,7 +442,7 @@ def test_a_damaged_catalog_is_moved_aside_and_one_sentence_says_so(filled):
     damaged = content[:8192] + bytes(range(256)) * 64 + content[8192 + 16384 :]
     filled.write_bytes(damaged)
     with Catalog.open(filled) as catalog:
-        assert catalog.notice.startswith("the catalog was damaged; it lies at ")
+        assert catalog.notice.startswith("the catalog was damaged; it was moved to ")
         assert f"{filled}.corrupt-1" in catalog.notice
         assert "\n" not in catalog.notice
         catalog.remember(Path("/song.mp3"), stat(), FINGERPRINT, heard())

@@ -128,7 +128,7 @@ def test_modules_in_the_current_folder_are_not_imported(tmp_path, song, monkeypa
         ("dies-later", "killed its decoder, which ended with SIGSEGV (Segmentation fault)"),
         ("aborts", "killed its decoder, which ended with SIGABRT (Aborted)"),
         ("exits", "killed its decoder, which ended with exit code 3"),
-        ("hangs", f"brought its decoder to a halt: no sign of life for {PATIENCE:g} s"),
+        ("hangs", f"stalled its decoder: no sign of life for {PATIENCE:g} s"),
         ("stumbles", "stopped its decoder with ZeroDivisionError: something odd"),
     ],
 )

@@ -240,7 +240,7 @@ def test_runs_that_are_not_there_or_still_at_work_are_refused(catalog):
         find_run(catalog, LAST)
     run = catalog.begin_run("", "1.0")
     change = catalog.record_change(run, Path("a.flac"), "{}", "{}")
-    with pytest.raises(CatalogError, match="still at work"):
+    with pytest.raises(CatalogError, match="still running"):
         find_run(catalog, LAST)
     catalog.confirm_change(change, None)
     catalog.finish_run(run)

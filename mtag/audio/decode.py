@@ -125,7 +125,7 @@ def opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer,
     except av.FFmpegError as error:
         raise FileError(path, FailureKind.DECODE, f"cannot be read to its end ({error.strerror})") from error
     except PermissionError as error:
-        raise FileError(path, FailureKind.PERMISSION, "may not be read (permission denied)") from error
+        raise FileError(path, FailureKind.PERMISSION, "cannot be read (permission denied)") from error
     except FileNotFoundError as error:
         raise FileError(path, FailureKind.DECODE, "does not exist") from error
     except OSError as error:

@@ -169,7 +169,7 @@ class Process:
     def _death(self) -> DiedError | DecoderError:
         code = self._popen.wait()
         if self.is_stalled:
-            return DiedError("brought its decoder to a halt")
+            return DiedError("stalled its decoder")
         if not self._is_ready:
             return DecoderError(f"no process for decoding can be started: {sys.executable} {_ending(code)}")
         return DiedError(f"killed its decoder, which {_ending(code)}")

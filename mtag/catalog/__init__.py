@@ -97,7 +97,7 @@ class Catalog(Runs, Scores):
         """
         place = path or default_path()
         if path and is_foreign(path):
-            raise CatalogError(f"{path} is not a catalog of mtag; name another file")
+            raise CatalogError(f"{path} is not a catalog of mtag; choose another file")
         with explained(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             connection, notice = open_file(place)

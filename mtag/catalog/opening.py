@@ -101,7 +101,7 @@ def _back_up(path: Path) -> str:
     aside = _free_name(path, OLDER)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(aside)) as target:
         source.backup(target)
-    return f"the catalog was brought to the format of this mtag; as it was it lies at {aside}."
+    return f"the catalog was upgraded to the format of this mtag; the old one is kept at {aside}."
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -127,7 +127,7 @@ def _open_or_mend(path: Path) -> Opened:
     if waiting.exists():
         aside = _rename(waiting, _free_name(path, CORRUPT))
         saved = f", {notice}" if notice else ""
-        notice = f"the catalog was damaged; it lies at {aside} now and a fresh one was begun{saved}."
+        notice = f"the catalog was damaged; it was moved to {aside} and a fresh one was begun{saved}."
     return connection, notice
 
 

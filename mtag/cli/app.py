@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the function's docstring
     "scan": "Hear a music library, and write genre and comment into its files.",
-    "retag": "Write anew what was heard before, without listening again.",
+    "retag": "Rewrite tags from what was heard before, without listening again.",
     "undo": "List the runs that changed files, or take one back.",
-    "strip": "Take everything out of files again that mtag has written.",
-    "failures": "List the files that could not be dealt with, and why.",
-    "catalog": "Look after the catalog: info, vacuum, forget PATH..., export.",
+    "strip": "Remove everything that mtag has written from files.",
+    "failures": "List the files that could not be processed, and why.",
+    "catalog": "Maintain the catalog: info, vacuum, forget PATH..., export.",
     "predict": "Hear tracks, and show the tags that fit them best.",
     "tags": "List the tags: kind, word, field, threshold, precision, recall.",
-    "config": "Look at the configuration: show, path, edit.",
-    "doctor": "Try every part here: weights, device, decoder, catalog.",
+    "config": "Show or edit the configuration: show, path, edit.",
+    "doctor": "Check every part: weights, device, decoder, catalog.",
     "bench": "Time the networks, their combinations, and the stages before them.",
     "eval": "Measure the members and all combinations on labelled tracks.",
     "train": "Fit networks and combiners, and make a bundle of them.",
@@ -113,7 +113,7 @@ def _print_version(wanted: bool) -> None:
 def mtag(
     context: typer.Context,
     _config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="Another configuration than the usual one.")
+        Path | None, typer.Option("--config", metavar="FILE", help="Use this configuration, not the usual one.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
     _version: Annotated[
@@ -156,8 +156,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, MtagError):
         return str(error)
     if _is_of_output(error):
-        return f"what was to be said could not be written ({error})"
-    return f"stopped by an error of its own ({type(error).__name__}: {error}); `mtag --debug ...` shows where"
+        return f"the output could not be written ({error})"
+    return f"internal error ({type(error).__name__}: {error}); `mtag --debug ...` shows where"
 
 
 def _is_of_output(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from mtag.cores import all_cores
 if TYPE_CHECKING:
     from mtag.bench import Timing
 
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Threads on a CPU.  [default: one a core]")]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Threads on a CPU.  [default: one per core]")]
 Clips = Annotated[int, typer.Option("--clips", min=1, help="Windows of 29.1 s that each network scores.")]
 
 
@@ -28,7 +28,7 @@ def bench(
 ) -> None:
     """Time the networks, their combinations, and the stages before them.
 
-    The seconds stand beside those that the paper printed for 1,000 clips on another machine.
+    The times are shown beside those that the paper printed for 1,000 clips on another machine.
     """
     from mtag import bench as timing
     from mtag.bundle import load_bundle
@@ -69,4 +69,4 @@ def _show(measured: Timing) -> None:
     console.print(table)
     stages = ", ".join(f"{name} {value:.2f} s" for name, value in measured.stages.items())
     longest = measured.stages[measured.bound] / sum(measured.stages.values())
-    console.print(f"Stages: {stages}. The bound is {measured.bound}: {longest:.0%} of the work.")
+    console.print(f"Stages: {stages}. The bottleneck is {measured.bound}: {longest:.0%} of the work.")

@@ -37,9 +37,9 @@ Under = Annotated[
 
 
 def catalog(action: ActionArgument, paths: Under = None, as_json: Json = False, catalog: CatalogFile = None) -> None:
-    """Look after the catalog: info, vacuum, forget PATH..., export.
+    """Maintain the catalog: info, vacuum, forget PATH..., export.
 
-    Scores, before-values and failures lie in it, in one SQLite file.
+    It keeps scores, before-values and failures in one SQLite file.
     """
     from mtag.cli.opening import open_catalog
 

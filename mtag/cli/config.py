@@ -82,9 +82,9 @@ class Row(NamedTuple):
 
 
 def config(context: typer.Context, action: ActionArgument, as_json: Json = False) -> None:
-    """Look at the configuration: show, path, edit.
+    """Show or edit the configuration: show, path, edit.
 
-    It lies in the user's config folder; MTAG_CONFIG and `mtag --config FILE` name another file.
+    It is in the user's config folder; MTAG_CONFIG and `mtag --config FILE` name another file.
     """
     from mtag.config import config_path
 
@@ -219,7 +219,7 @@ def _edit(path: Path) -> None:
     if ended.returncode:
         raise MtagError(f"{editor} ended with code {ended.returncode}")
     checked_config(path)
-    typer.echo(f"{path} is in order.")
+    typer.echo(f"{path} is valid.")
 
 
 def template() -> str:

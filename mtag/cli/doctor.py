@@ -19,10 +19,10 @@ def doctor(
     precision: PrecisionOption = Precision.AUTO,
     catalog: CatalogFile = None,
 ) -> None:
-    """Try every part here: weights, device, decoder, catalog.
+    """Check every part: weights, device, decoder, catalog.
 
-    It says which device and which decoder are really in use. A sound goes the whole way, and is compared with what
-    should come out; librosa is the judge of spectrograms.
+    It says which device and which decoder are really in use. A test sound goes all the way through, and what comes out
+    is compared with what should; spectrograms are checked against librosa.
     """
     from mtag.cli.records import print_record
     from mtag.cli.render import console_for_people, print_finding

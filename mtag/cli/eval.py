@@ -30,7 +30,7 @@ class Part(str, Enum):
 
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder of clips, or of MagnaTagATune.")]
 PartOption = Annotated[Part, typer.Option("--part", help="Which side of the split that training made.")]
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Files heard side by side.  [default: one a core]")]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Files heard side by side.  [default: one per core]")]
 PerTag = Annotated[bool, typer.Option("--per-tag", help="Show each tag's figures for the whole ensemble, too.")]
 
 

@@ -20,9 +20,9 @@ Clear = Annotated[bool, typer.Option("--clear", help="Forget them: what crashed 
 
 
 def failures(paths: Under = None, as_json: Json = False, clear: Clear = False, catalog: CatalogFile = None) -> None:
-    """List the files that could not be dealt with, and why.
+    """List the files that could not be processed, and why.
 
-    A file leaves the list once it has been dealt with; `mtag scan --only-failed` tries just these.
+    A file leaves the list once it has been processed; `mtag scan --only-failed` tries just these.
     """
     from mtag.cli.opening import open_catalog
 

@@ -56,21 +56,22 @@ Paths = Annotated[
 Fast = Annotated[bool, typer.Option("--fast", help="Hear with Models 1 and 2 only, in three quarters of the time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", metavar="DIR", help="Another bundle of weights than the one that ships.")
+    Path | None, typer.Option("--weights", metavar="DIR", help="Use this bundle of weights, not the one that ships.")
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the networks run.")]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="What the networks compute in; auto is int8 on a CPU, else fp32.")
 ]
-WriteTags = Annotated[bool, typer.Option("--write-tags", help="Write; without it, only say what would be written.")]
+WriteTags = Annotated[bool, typer.Option("--write-tags", help="Write; without it, only show what would be written.")]
 Genre = Annotated[
-    GenrePolicy, typer.Option("--genre", help="What becomes of a file's own genres; fill keeps all that say something.")
+    GenrePolicy, typer.Option("--genre", help="What to do with a file's own genres; fill keeps all that say something.")
 ]
 Top = Annotated[
-    int | None, typer.Option("--top", metavar="N", min=1, help="At most so many words in each field but the genre.")
+    int | None, typer.Option("--top", metavar="N", min=1, help="At most N words in each field but the genre.")
 ]
 MinScore = Annotated[
-    float | None, typer.Option("--min-score", metavar="X", min=0, max=1, help="Believe every tag from this score on.")
+    float | None,
+    typer.Option("--min-score", metavar="X", min=0, max=1, help="One threshold for all tags, in place of their own."),
 ]
 For = Annotated[
     str | None,
@@ -81,12 +82,12 @@ MtimeOption = Annotated[
 ]
 HardLinksOption = Annotated[
     HardLinks,
-    typer.Option("--hardlinks", help="A file of several names: left alone, written under all of them, or parted."),
+    typer.Option("--hardlinks", help="A hard-linked file: leave it alone, write under all its names, or break it off."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")]
 Windows = Annotated[
     int | None,
-    typer.Option("--windows", metavar="N", min=1, help="Hear N windows of 29 s spread over each track, not all of it."),
+    typer.Option("--windows", metavar="N", min=1, help="Hear only N windows of 29 s, spread over each track."),
 ]
 Nice = Annotated[
     int, typer.Option("--nice", metavar="N", min=0, max=19, help="Let other programs go first: 19 is the most polite.")

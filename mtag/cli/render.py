@@ -218,7 +218,7 @@ def print_summary(
         heard = f"Heard {span(summary.heard_seconds)} of music in {span(seconds)}, {speed:,.0f} times real time."
         console.print(Text(heard, "dim"))
     if interrupted:
-        console.print(Text("Interrupted; run again to go on.", "yellow"))
+        console.print(Text("Interrupted; run again to continue.", "yellow"))
     if summary.counts[Status.PREVIEW]:
         console.print(Text.assemble("Nothing was written; run again ", (how_to_write, "bold"), "."))
 
@@ -264,7 +264,7 @@ def _told(summary: Summary) -> str:
         (counts[Status.SKIPPED], "skipped"),
         (counts[Status.FAILED], "failed"),
     ]
-    told = ", ".join(f"{number:,} {what}" for number, what in parts if number) or "none dealt with"
+    told = ", ".join(f"{number:,} {what}" for number, what in parts if number) or "none processed"
     reasons = ", ".join(f"{number:,} {kind}" for kind, number in summary.failures.most_common())
     return f"{told} ({reasons})" if reasons else told
 
@@ -297,7 +297,7 @@ class _Pace(ProgressColumn):
         """One line beside the bar."""
         text = Text(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
         if self._stop.is_set():
-            return text.append("  finishing the tracks in hand; Ctrl-C again leaves them", "yellow")
+            return text.append("  finishing the tracks in progress; Ctrl-C again abandons them", "yellow")
         if task.speed:
             text.append(f"  {task.speed:.1f} tracks/s", "dim")
         if task.fields["heard_seconds"] and task.elapsed:

@@ -45,7 +45,7 @@ def retag(
     precision: PrecisionOption = Precision.AUTO,
     catalog: CatalogFile = None,
 ) -> None:
-    """Write anew what was heard before, without listening again.
+    """Rewrite tags from what was heard before, without listening again.
 
     The options are applied to the scores in the catalog. A file that was never heard, or has changed since, is skipped.
     """

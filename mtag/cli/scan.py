@@ -35,11 +35,9 @@ from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 N_STARTED = 4  # decoders that start before it is known whether there is anything to hear; others, when there is
 
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", metavar="N", min=1, help="Tracks heard at once; by default one a core.")
+    int | None, typer.Option("--jobs", metavar="N", min=1, help="Tracks heard at once; by default one per core.")
 ]
-OnlyFailed = Annotated[
-    bool, typer.Option("--only-failed", help="Deal only with files that failed when they were last dealt with.")
-]
+OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Only try files that failed the last time.")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Try again even files that crashed or hung a decoder.")
 ]
@@ -70,7 +68,7 @@ def scan(
 ) -> None:
     """Hear a music library, and write genre and comment into its files.
 
-    Nothing is written without --write-tags. A file that is as it was when it was heard is not heard again.
+    Nothing is written without --write-tags. Files that have not changed since are not heard again.
     """
     n_jobs = jobs or all_cores()
     decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED), nice=nice)

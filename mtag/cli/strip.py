@@ -19,10 +19,10 @@ def strip(
     quiet: Quiet = False,
     catalog: CatalogFile = None,
 ) -> None:
-    """Take everything out of files again that mtag has written.
+    """Remove everything that mtag has written from files.
 
-    What a file said before stands in the file itself, so this works without a catalog, too. Where one can be opened it
-    is a run like any other, and can be undone.
+    Each file records what it said before, so this works even without a catalog. With one, it is a run like any other,
+    and can be undone.
     """
     from mtag import strip as work
     from mtag.cli.opening import open_catalog_if_possible

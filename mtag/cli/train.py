@@ -50,7 +50,7 @@ Members = Annotated[
 Effort = Annotated[float, typer.Option("--effort", min=0.0001, help="Multiplies the windows that each network sees.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides split, weights and augmentation.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in DIR/work.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one a core]")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: one per core]")]
 Teacher = Annotated[
     Path | None,
     typer.Option(
@@ -104,7 +104,7 @@ def train(
     if complete:
         console.print(f"The bundle is in {out}. `mtag eval {corpus} --weights {out}` shows its figures.")
     else:
-        console.print("Fitted. The bundle is made once all three members are: run again with --resume for the others.")
+        console.print("Fitted. The bundle is made once all three are fitted: run again with --resume for the others.")
 
 
 def _teacher_beside(corpus: Path) -> Path | None:

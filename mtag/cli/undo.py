@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from mtag.catalog import Catalog
 
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="Its number, or last; without it the runs are listed.")
+    str | None, typer.Argument(metavar="RUN", help="The run's number, or last; without it the runs are listed.")
 ]
 Under = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="PATH",
         parser=path,
-        help="Only these files, and those under these folders; moved ones are found.",
+        help="Only these files, and those under these folders; moved files are found.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Restore even fields that were changed since.")]
@@ -42,8 +42,8 @@ def undo(
 ) -> None:
     """List the runs that changed files, or take one back.
 
-    Every field that a run touched says again what it said before, except where it was changed since. That is a run of
-    its own, which can be undone in turn.
+    Every field that the run touched gets back its former value, unless it has been changed since. An undo is itself a
+    run, and can be undone.
     """
     from mtag import undo as work
     from mtag.cli.opening import open_catalog

@@ -51,7 +51,7 @@ class Chunks(id3.ID3Container):
         _, root = struct.unpack(form.head, read_at(file, 0, 8))
         self.stop = 8 + root
         if self.stop > size + 1:  # the last chunk's filling byte is forgotten by some programs
-            raise Malformed(f"it is {form.name} whose header speaks of more than there is")
+            raise Malformed(f"it is {form.name} whose header claims more than there is")
         chunks = list(at_most(MAX_PARTS, _chunks(file, form.head, 12, self.stop)))
         self.end = chunks[-1].stop if chunks else 12
         self.missing = max(0, self.end - size)

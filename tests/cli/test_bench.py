@@ -9,7 +9,7 @@ def test_the_paper_stands_beside_what_was_measured_here(mtag):
     assert "here (cpu, fp32, 1 job)" in heading
     assert [row.split()[0] for row in rows] == ["1", "2", "1+2"]
     assert rows[-1].split()[-2:] == ["2.07", "s"]
-    assert "The bound is " in stages
+    assert "The bottleneck is " in stages
 
 
 def test_a_program_reads_what_the_contract_says(mtag):

@@ -92,7 +92,7 @@ def test_without_a_file_editing_begins_with_a_template(mtag, editor, tmp_path):
     editor("")
     new = tmp_path / "new" / "config.toml"
     ended = mtag("--config", new, "config", "edit")
-    assert (ended.code, ended.out) == (0, f"{new} is in order.\n")
+    assert (ended.code, ended.out) == (0, f"{new} is valid.\n")
     assert new.read_text(encoding="utf-8") == template()
 
 

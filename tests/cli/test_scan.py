@@ -369,7 +369,7 @@ def test_output_that_finds_no_room_is_told_as_that(album):
         running = process("tags", stdout=full)
         _, err = running.communicate()
     assert running.returncode == 1
-    assert err.decode() == "mtag: what was to be said could not be written ([Errno 28] No space left on device)\n"
+    assert err.decode() == "mtag: the output could not be written ([Errno 28] No space left on device)\n"
 
 
 def test_a_pipe_that_closes_early_is_no_complaint(album):
