@@ -28,7 +28,7 @@ from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, UnheardError, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
 from mtag.results import RESULT_FORMAT, ScanResult, Status, rank
-from mtag.sameness import follow, is_known_by_another_name, sampled_digest
+from mtag.sameness import follow_by_sound, follow_by_state, sampled_digest
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
 from mtag.vocabulary import Vocabulary
 from mtag.walk import explain
@@ -252,7 +252,7 @@ class _Scan:
     def _recall(self, file: Path, stat: os.stat_result) -> Heard | None:
         """What was heard in a file, under whatever name."""
         heard = self.catalog.recall(file, stat, self.fingerprint)
-        if heard is None and is_known_by_another_name(self.catalog, file, stat):
+        if heard is None and follow_by_state(self.catalog, file, stat):
             heard = self.catalog.recall(file, stat, self.fingerprint)
         return heard
 
@@ -279,7 +279,7 @@ class _Scan:
             now = os.stat(track.path)
             if is_same(track.stat, now):
                 if heard.is_recalled and heard.sound:
-                    follow(self.catalog, track.path, now, heard.sound)
+                    follow_by_sound(self.catalog, track.path, now, heard.sound)
                 self.catalog.remember(track.path, now, self.fingerprint, heard, sampled_digest(track.path))
 
     def _finish(self, track: _Track) -> ScanResult:

@@ -40,6 +40,6 @@ def refuse_if_linked(path: Path, stat: os.stat_result, options: RestoreOptions) 
         raise HardLinkedError(path, stat.st_nlink)
 
 
-def in_order(fields: Collection[Field]) -> tuple[Field, ...]:
+def sorted_fields(fields: Collection[Field]) -> tuple[Field, ...]:
     """Fields as they are told: the one that only mtag reads comes last."""
     return tuple(field for field in Field if field in fields)

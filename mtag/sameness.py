@@ -28,12 +28,11 @@ def sampled_digest(path: Path) -> bytes | None:
     return digest.digest()
 
 
-def is_known_by_another_name(catalog: Catalog, path: Path, stat: os.stat_result) -> bool:
-    """Look for a file in the catalog under the name it had before, or the other names that it has.
+def follow_by_state(catalog: Catalog, path: Path, stat: os.stat_result) -> bool:
+    """Have the catalog know a file by its present name, if it has it under a former or another one; tells whether.
 
-    It is the same where device, inode, size and time are; or where size and time are, its old name leads nowhere any
-    more, and sampled blocks are equal. From then on the catalog knows it by this name. None of this reads the file
-    through, as `follow` has to.
+    It is the same file if device, inode, size and time are the same; or if size and time are, its old name is gone, and
+    sampled blocks are equal. None of this reads the whole file, as `follow_by_sound` has to.
     """
     digest: bytes | None = None
     for relative in catalog.relatives(path, stat):
@@ -50,11 +49,11 @@ def is_known_by_another_name(catalog: Catalog, path: Path, stat: os.stat_result)
     return False
 
 
-def follow(catalog: Catalog, path: Path, stat: os.stat_result, sound: str) -> None:
-    """Take the history of a track along to a file of the same sound, where the track's own file is no more.
+def follow_by_sound(catalog: Catalog, path: Path, stat: os.stat_result, sound: str) -> None:
+    """Give a file the history of a track of the same sound whose own file is gone.
 
-    So one is known again that another program has renamed and tagged at once. Of a file that the catalog has by this
-    name and sound, and of copies that are both there, each has its own history.
+    So a file is known again that another program has both renamed and tagged. A file that the catalog already has under
+    this name and sound keeps its own history, and so does each of several copies.
     """
     namesakes = catalog.namesakes(sound)
     if Path(os.path.abspath(path)) in [place for _, place in namesakes]:

@@ -13,7 +13,7 @@ from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog
 from mtag.errors import FileError
 from mtag.recorder import Recorder
-from mtag.restoring import RestoreOptions, guarded, in_order, refuse_if_linked
+from mtag.restoring import RestoreOptions, guarded, refuse_if_linked, sorted_fields
 from mtag.results import Restored, Status
 from mtag.tagfile import Digest, Field
 from mtag.walk import explain
@@ -64,7 +64,7 @@ def _strip(path: Path, recorder: Recorder, options: RestoreOptions, digest: Dige
     now = tagfile.read_fields(path)
     if now.before is None:
         return Restored(path, Status.UNCHANGED)
-    fields = in_order([field for field in Field if now.of(field) != now.untouched.of(field)])
+    fields = sorted_fields([field for field in Field if now.of(field) != now.untouched.of(field)])
     if not options.write:
         refuse_if_linked(path, stat, options)
         return Restored(path, Status.PREVIEW, fields)

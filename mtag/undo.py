@@ -15,9 +15,9 @@ from mtag.audio.decoders import Decoders
 from mtag.catalog import Catalog, Change, Run
 from mtag.errors import CatalogError, FailureKind, FileError, SkippedError
 from mtag.recorder import Recorder
-from mtag.restoring import RestoreOptions, guarded, in_order, refuse_if_linked
+from mtag.restoring import RestoreOptions, guarded, refuse_if_linked, sorted_fields
 from mtag.results import Restored, Status
-from mtag.sameness import follow, is_known_by_another_name
+from mtag.sameness import follow_by_sound, follow_by_state
 from mtag.tagfile import Digest, Field, Snapshot
 from mtag.walk import find_files
 
@@ -79,10 +79,10 @@ def changes_of(catalog: Catalog, run: Run, paths: Sequence[Path] | None = None) 
 def _follow(catalog: Catalog, file: Path, digest: Digest) -> None:
     """Have the catalog know a file that mtag wrote by the name it has now."""
     stat = os.stat(file)
-    if is_known_by_another_name(catalog, file, stat) or catalog.knows_sound_at(file):
+    if follow_by_state(catalog, file, stat) or catalog.knows_sound_at(file):
         return
     if tagfile.read_fields(file).before is not None:  # other files need not be read through
-        follow(catalog, file, stat, digest(file))
+        follow_by_sound(catalog, file, stat, digest(file))
 
 
 def undo(
@@ -126,7 +126,7 @@ def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Dige
     left = frozenset() if options.force else differing & theirs
     if left - OWN and not touched - left - OWN:
         raise SkippedError(path, FailureKind.CHANGED, f"was left alone: its {_named(left)} was changed since")
-    told = in_order(differing - left), in_order(left - OWN)
+    told = sorted_fields(differing - left), sorted_fields(left - OWN)
     if not options.write:
         refuse_if_linked(path, stat, options)
         return Restored(path, Status.PREVIEW if differing - left else Status.UNCHANGED, *told)
@@ -148,7 +148,7 @@ def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Dige
 
 def _named(fields: Collection[Field]) -> str:
     """Fields in a sentence."""
-    return " and ".join(field.value for field in in_order(fields) if field not in OWN)
+    return " and ".join(field.value for field in sorted_fields(fields) if field not in OWN)
 
 
 def _stat(path: Path) -> os.stat_result:
