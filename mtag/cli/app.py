@@ -18,8 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from mtag.cli import version
 from mtag.cli.codes import ExitCode
-from mtag.cli.command import CONFIG, CONFIG_FILE, STYLE, Command
-from mtag.cli.early import FIRST
+from mtag.cli.command import CONFIG, CONFIG_FILE, DEBUG, STYLE, Command
 from mtag.errors import ConfigError, MtagError
 
 if TYPE_CHECKING:
@@ -121,8 +120,7 @@ def mtag(
     ] = False,
 ) -> None:
     """Hear what is in your own music files, and write it where players look: genre and comment."""
-    context.meta[FIRST] = context.obj
-    context.obj = debug
+    context.meta[DEBUG] = debug
 
 
 def run(arguments: Sequence[str], first: Process | None = None) -> int:

@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 CONFIG_FILE = "mtag.config.file"  # where a context's `meta` keeps the file that --config names
 CONFIG = "mtag.config"  # and what is in it
+DEBUG = "mtag.debug"  # and whether whole tracebacks are to be shown
 
 # Plain help: with rich's panels it would take twice as long to appear.
 STYLE: dict[str, Any] = {

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import typer
 
 HEARING = ("scan", "predict")  # those that hear music, and call `start_decoders`
-FIRST = "mtag.decoder"  # where a context's `meta` keeps the process that was started first
 
 
 def start_first(arguments: Sequence[str]) -> Process | None:
@@ -32,7 +31,7 @@ def start_decoders(context: typer.Context, jobs: int, n_started: int, *, nice: i
     Parameters
     ----------
     context
-        The command's.
+        The command's; its `obj` is the process that was started first, if there is one.
     jobs
         Tracks heard at once.
     n_started
@@ -40,7 +39,7 @@ def start_decoders(context: typer.Context, jobs: int, n_started: int, *, nice: i
     nice
         Lowers the priority of this process and of all the others, where the system knows such a thing.
     """
-    first: Process | None = context.meta.get(FIRST)
+    first: Process | None = context.obj
     if nice and hasattr(os, "nice"):
         os.nice(nice)
         if first:  # it has the priority that this process had

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli.codes import code_for
+from mtag.cli.command import DEBUG
 from mtag.cli.early import start_decoders
 from mtag.cli.options import (
     Device,
@@ -72,7 +73,7 @@ def predict(
                     records.print_record(records.prediction_record(path, heard, tags, FAST if fast else FULL))
                 else:
                     render.print_prediction(console, path, heard, tags)
-                if context.obj and isinstance(heard, FileError):
+                if context.meta[DEBUG] and isinstance(heard, FileError):
                     render.print_cause(heard)
                 n_done, n_failed = n_done + 1, n_failed + failed
                 advance(0.0 if isinstance(heard, FileError) else heard.duration)

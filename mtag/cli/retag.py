@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import typer
 
+from mtag.cli.command import DEBUG
 from mtag.cli.options import (
     CatalogFile,
     Fast,
@@ -69,6 +70,6 @@ def retag(
         command="retag",
     )
     bundle = load_bundle(weights)
-    manner = Manner(as_json, quiet, debug=bool(context.obj))
+    manner = Manner(as_json, quiet, context.meta[DEBUG])
     with open_catalog(catalog) as opened:
         raise typer.Exit(go_through(paths, bundle, opened, options, manner))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mtag.cli.command import DEBUG
 from mtag.cli.early import start_decoders
 from mtag.cli.options import (
     CatalogFile,
@@ -93,6 +94,6 @@ def scan(
         retry_failed=retry_failed,
     )
     bundle = load_bundle(weights)
-    manner = Manner(as_json, quiet, debug=bool(context.obj))
+    manner = Manner(as_json, quiet, context.meta[DEBUG])
     with open_catalog(catalog) as opened:
         raise typer.Exit(go_through(paths, bundle, opened, options, manner, only_failed=only_failed, decoders=decoders))

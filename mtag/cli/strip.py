@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mtag.cli import version
+from mtag.cli.command import DEBUG
 from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Paths, Quiet, asked
 from mtag.tagfile import HardLinks, Mtime
 
@@ -38,6 +39,6 @@ def strip(
             restore_files(
                 files,
                 lambda stop: work.strip(files, opened, options, stop),
-                Manner(as_json, quiet, debug=bool(context.obj)),
+                Manner(as_json, quiet, context.meta[DEBUG]),
             )
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtag.cli import version
+from mtag.cli.command import DEBUG
 from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Quiet, asked, path
 from mtag.tagfile import HardLinks, Mtime
 
@@ -61,7 +62,7 @@ def undo(
             restore_files(
                 [change.place for change in changes],
                 lambda stop: work.undo(changes, opened, options, stop),
-                Manner(as_json, quiet, debug=bool(context.obj)),
+                Manner(as_json, quiet, context.meta[DEBUG]),
             )
         )
 
