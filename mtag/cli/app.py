@@ -75,6 +75,11 @@ def find_command(name: str) -> Any:
     return getattr(import_module(f"mtag.cli.{name}"), name)
 
 
+def settable_commands() -> dict[str, Any]:
+    """The functions of the commands whose options the configuration can settle, by name."""
+    return {name: find_command(name) for name in COMMANDS if name != "config"}
+
+
 def load_command(name: str) -> Any:
     """Import a command's file and make its function a command."""
     holder = typer.Typer(**STYLE)
@@ -90,7 +95,7 @@ def checked_config(named: Path | None) -> Config:
     if config.options:
         from mtag.cli.defaults import check_options
 
-        check_options(config, {name: find_command(name) for name in COMMANDS if name != "config"})
+        check_options(config, settable_commands())
     return config
 
 

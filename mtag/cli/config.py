@@ -19,7 +19,7 @@ from mtag.cli.options import Json
 from mtag.errors import ConfigError, MtagError
 
 if TYPE_CHECKING:
-    from mtag.cli.defaults import Function, Option
+    from mtag.cli.defaults import Option
     from mtag.config import Config
     from mtag.players import Player
     from mtag.vocabulary import Fields
@@ -123,9 +123,10 @@ def _show(named: Path | None, as_json: bool) -> None:
 
 
 def _rows(held: Config) -> Iterator[Row]:
+    from mtag.cli.app import settable_commands
     from mtag.cli.defaults import settings_of
 
-    for name, function in _functions().items():
+    for name, function in settable_commands().items():
         for setting in settings_of(function, name, held):
             source = f"[{setting.table}]" if setting.table else BUILT_IN
             yield Row(name, setting.option.key, _plain(setting.value), source)
@@ -187,13 +188,6 @@ def _key(name: str) -> str:
     return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
-def _functions() -> dict[str, Function]:
-    """Every command whose options can be settled."""
-    from mtag.cli.app import COMMANDS, find_command
-
-    return {name: find_command(name) for name in COMMANDS if name != "config"}
-
-
 # Edit
 
 
@@ -224,10 +218,10 @@ def _edit(path: Path) -> None:
 
 def template() -> str:
     """A configuration that settles nothing and shows what could be settled."""
+    from mtag.cli.app import settable_commands
     from mtag.cli.defaults import SHARED, options_of
 
-    functions = _functions()
-    known = {name: options_of(function) for name, function in functions.items()}
+    known = {name: options_of(function) for name, function in settable_commands().items()}
     told = [(option.key, option.help) for options in known.values() for option in options.values()]
     shared = {o.key: o for options in known.values() for o in options.values() if told.count((o.key, o.help)) > 1}
     lines = [HEAD, f"[{SHARED}]  # for every command that has the option", *map(_template_line, shared.values())]

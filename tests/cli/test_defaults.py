@@ -11,14 +11,14 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtag.cli.app import COMMANDS, find_command, load_command
+from mtag.cli.app import load_command, settable_commands
 from mtag.cli.config import _toml as toml
 from mtag.cli.defaults import check_options, default_map, options_of, settings_of
 from mtag.config import Config, parse_config
 from mtag.errors import ConfigError
 
 HERE = Path("/somewhere/config.toml")
-SETTABLE = {name: find_command(name) for name in COMMANDS if name != "config"}
+SETTABLE = settable_commands()
 
 
 class Colour(Enum):
