@@ -21,6 +21,7 @@ from mtag.vocabulary import DEFAULT_FIELDS, Fields, Kind, Vocabulary, known_name
 VARIABLE = "MTAG_CONFIG"
 OWN_TABLES = ("vocabulary", "fields", "players")  # all others hold options
 WRITABLE = tuple(place for place in Field if place is not Field.PROVENANCE)
+PLAYER_KEYS = ("id3", "separator", "genres", "fields")
 ID3_VERSIONS = {"2.3": 3, "2.4": 4}
 MANY_NAMES = 12  # a longer list of what there is helps nobody
 
@@ -113,9 +114,6 @@ def parse_config(content: bytes, path: Path) -> Config:
         fields=fields,
         players={name: _player(name, players.table(name, known=PLAYER_KEYS)) for name in players.values},
     )
-
-
-PLAYER_KEYS = ("id3", "separator", "genres", "fields")
 
 
 def _parse_toml(content: bytes, path: Path) -> dict[str, Any]:

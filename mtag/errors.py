@@ -33,9 +33,12 @@ class FileError(MtagError):
 
     Attributes
     ----------
-        path: the file.
-        kind: the kind of failure.
-        reason: the sentence's predicate, in lower case, without the path.
+    path
+        The file.
+    kind
+        The kind of failure.
+    reason
+        The sentence's predicate, in lower case, without the path.
     """
 
     def __init__(self, path: Path, kind: FailureKind, reason: str) -> None:
@@ -71,9 +74,12 @@ class ConfigError(MtagError):
 
     Attributes
     ----------
-        path: the file; None: what is at fault was asked for elsewhere.
-        key: what in it is at fault, "[scan] jobs"; None: the file as a whole.
-        reason: the rest of the sentence.
+    path
+        The file; None: what is at fault was asked for elsewhere.
+    key
+        What in it is at fault, "[scan] jobs"; None: the file as a whole.
+    reason
+        The rest of the sentence.
     """
 
     def __init__(self, path: Path | None, key: str | None, reason: str) -> None:

@@ -60,10 +60,6 @@ class Row:
             for i, tag in enumerate(tags)
         }
 
-    def at_thresholds(self, tags: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
-        """Precision and recall by tag."""
-        return self.per_tag(tags, "precision", "recall")
-
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -313,7 +313,7 @@ def progress(console: Console, total: int, stop: threading.Event, wanted: bool =
 
     Gives a function that counts one more track and the seconds of music that were heard for it.
     """
-    shown = wanted and has_room_for_bar(console)
+    shown = wanted and _has_room_for_bar(console)
     bar = Progress(BarColumn(PROGRESS_CELLS), _Pace(stop), console=console, transient=True, disable=not shown)
     heard = 0.0
     with bar:
@@ -327,7 +327,7 @@ def progress(console: Console, total: int, stop: threading.Event, wanted: bool =
         yield advance
 
 
-def has_room_for_bar(console: Console) -> bool:
+def _has_room_for_bar(console: Console) -> bool:
     """Whether a bar disturbs nobody: not outside a terminal, nor where another program may write beside it."""
     if not console.is_terminal or console.is_dumb_terminal:
         return False

@@ -45,7 +45,6 @@ class Progress:
     n_steps: int
     loss: float  # smoothed over about fifty steps
     roc_auc: float  # macro, on validation windows; NaN before the first validation
-    correlation: float  # mean over tags, likewise
     seconds_left: float
 
 
@@ -276,9 +275,9 @@ def _validate(
 
 
 def _progress(run: _Run, recipe: Recipe, loss: float, pace: float) -> Progress:
-    last = run.history[-1] if run.history else {"roc_auc": math.nan, "correlation": math.nan}
+    validated = run.history[-1]["roc_auc"] if run.history else math.nan
     left = pace * recipe.remaining_pieces(run.step)
-    return Progress(recipe.name, run.step, recipe.n_steps, loss, last["roc_auc"], last["correlation"], left)
+    return Progress(recipe.name, run.step, recipe.n_steps, loss, validated, left)
 
 
 def _save(run: _Run, path: Path, made_for: dict[str, Any]) -> None:

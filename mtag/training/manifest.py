@@ -48,7 +48,7 @@ def add_metrics(folder: Path, measured: Mapping[str, Evaluation]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     metrics = {precision: evaluation.to_json() for precision, evaluation in measured.items()}
     exact = measured["fp32"]
-    at_thresholds = {row.name: row.at_thresholds(exact.tags) for row in exact.rows if row.precision}
+    at_thresholds = {row.name: row.per_tag(exact.tags, "precision", "recall") for row in exact.rows if row.precision}
     thresholds = manifest["thresholds"] | {"measured": at_thresholds}
     _replace(folder, manifest | {"metrics": metrics, "thresholds": thresholds})
 
