@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from mtag.audio.decoders import Decoders
@@ -93,9 +92,7 @@ class Ears:
     def __enter__(self) -> Ears:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         # After an interrupt nobody waits for a long track; otherwise the threads are idle by now.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
         self.decoders.close()
