@@ -212,15 +212,15 @@ class _Table:
         """A table inside this one, empty where it is missing; with `known`, no other keys may stand in it."""
         value = self.values.get(key, {})
         if not isinstance(value, dict):
-            raise self.error(key, "has to be a table" if self.name else self._stray(key))
+            hint = f"; an option stands in the table of its command, or in [defaults]: {key} = ..."
+            raise self.error(key, "has to be a table" + ("" if self.name else hint))
         table = _Table(self.path, f"{self.name}.{key}" if self.name else key, value)
-        for name in value if known is not None else ():
-            if name not in (names := list(known or ())):
-                raise table.error(name, f"there is no such key{nearest(name, names)}")
+        if known is not None:
+            names = list(known)
+            for name in value:
+                if name not in names:
+                    raise table.error(name, f"there is no such key{nearest(name, names)}")
         return table
-
-    def _stray(self, key: str) -> str:
-        return f"has to be a table; an option stands in the table of its command, or in [defaults]: {key} = ..."
 
     def check_tag(self, key: str, name: str) -> None:
         if not tags_named(name):
