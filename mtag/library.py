@@ -34,9 +34,9 @@ from mtag.vocabulary import Vocabulary
 from mtag.walk import explain
 
 N_TAGS_SHOWN = 5  # raw tags that a result carries, where `top` does not say otherwise
-N_ATTEMPTS = 3  # at a file that another mtag is working on, too
-WAIT_SECONDS = 0.05  # between two looks at whether it is done
-PATIENCE_SECONDS = 60.0  # with it; to change a large file on a slow disk takes a while
+N_ATTEMPTS = 3  # to tag a file that another mtag is working on, too
+WAIT_SECONDS = 0.05  # between two looks at whether the other is done
+PATIENCE_SECONDS = 60.0  # with the other; changing a large file on a slow disk takes a while
 NOT_NEEDED = settled(Heard(np.zeros(0, np.float32), 0.0, 0))  # in place of the scores of a file whose result is known
 
 
@@ -185,7 +185,7 @@ class _Scan:
         catalog.know_models(self.fingerprint, Models(combination, self.tags))
         self.failed_before = {failure.path: failure for failure in catalog.failures()}
         self.linked: dict[tuple[int, int], Future[Heard]] = {}  # files of several names, by device and inode
-        # To take a sound before hearing costs a few percent; the first sounds come with writing, at no cost.
+        # To digest a sound before hearing costs a few percent; the first digests come from writing, which needs them.
         self.recall = self._same_sound if catalog.knows_sounds() else None
 
     def results(self, files: Iterable[Path | FileError]) -> Iterator[ScanResult]:
@@ -375,7 +375,7 @@ class _Scan:
         """Put fields into a file; tells whether it has changed."""
         path, options = track.path, self.options
         sound = track.future.result().sound
-        # If what was taken when the file was heard is no more its sound, the copy's differs and is refused.
+        # Should the digest from when the file was heard be out of date, the copy's differs and is refused.
         digest = cache(lambda file: sound if sound and file == path else self.ears.decoders.packet_digest(file))
         is_written = self.recorder.change(
             path,

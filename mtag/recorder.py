@@ -60,8 +60,8 @@ class Recorder:
         path, stat
             The file, and its state when it was decided what to write.
         write
-            Does the work, and tells whether anything had to be written. What it is given it has to call right before
-            the file changes.
+            Does the work, and tells whether anything had to be written. It has to call its argument right before the
+            file changes.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What taking a run back and stripping files have in common."""
+"""What undoing a run and stripping files have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtag.tagfile import Field, HardLinkedError, HardLinks, Mtime
 
 @dataclass(frozen=True)
 class RestoreOptions:
-    """How files are to be given back what they said before."""
+    """How files are to be restored to what they said before."""
 
     write: bool = True  # else say only what would be written
     mtime: Mtime = Mtime.NOW  # the time stamp a written file gets

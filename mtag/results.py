@@ -20,7 +20,7 @@ class Status(str, Enum):
     """What became of a file; the values stand in JSON output."""
 
     WRITTEN = "written"
-    UNCHANGED = "unchanged"  # it reads already as it should
+    UNCHANGED = "unchanged"  # it reads as it should already
     PREVIEW = "preview"  # it would be written
     SKIPPED = "skipped"  # left alone on purpose
     FAILED = "failed"
@@ -87,8 +87,8 @@ class Restored:
 
     path: Path
     status: Status
-    fields: tuple[Field, ...] = ()  # what says again what it said before, or would
-    left: tuple[Field, ...] = ()  # what somebody has changed since, and is left alone
+    fields: tuple[Field, ...] = ()  # those that were put back, or would be
+    left: tuple[Field, ...] = ()  # those that somebody has changed since; left alone
     error: FileError | None = None  # why it failed or was skipped
 
 

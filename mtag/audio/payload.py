@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import reduce
 from io import FileIO
 
-STRETCH_BYTES = 1 << 17  # a reader that goes round in circles brings no new one
+STRETCH_BYTES = 1 << 17  # progress is a stretch not read before: a reader that goes round in circles makes none
 MAX_TAGS = 8  # tags one behind another at either end of a file
 
 

@@ -17,15 +17,15 @@ from typing import Any, cast
 from mtag.audio.wire import Kind, Task, read_message
 from mtag.errors import DecoderError, FailureKind, FileError
 
-START_PATIENCE = 4  # times as long as any other sign of life may the first one take: the disk may be cold
+START_PATIENCE = 4  # times the usual patience, for the first sign of life: the disk may be cold
 TICKS = 20  # times that a watchdog looks within its patience
 
 # The process finds its modules where this one does, and nothing in the folder that it happens to run in.
 _CODE = "import sys; entry, *sys.path = sys.argv[1:]; from importlib import import_module; import_module(entry).main()"
 
 
-# The terminal's Ctrl-C is for the owner alone. Linux may share its time out by sessions, and then a process in a
-# session of its own would not be as nice as its owner.
+# The terminal's Ctrl-C is for the owner alone. A process group is better than a session for that: Linux may share time
+# out by sessions (autogroup), and the process would then not be as nice as its owner.
 _APART: dict[str, Any]
 if sys.platform == "win32":
     _APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

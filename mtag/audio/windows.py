@@ -46,7 +46,7 @@ class Windows(Protocol):
     """The windows of one file that are worth listening to: iterate over it once."""
 
     path: Path
-    duration: float  # seconds; the track's length once the iteration has ended
+    duration: float  # seconds; the track's whole length once the iteration has ended
 
     def __iter__(self) -> Iterator[Waveform]:
         """Yield (465600,) float32 windows of 16 kHz mono."""

@@ -51,7 +51,7 @@ class Change:
     path: Path  # where the file was
     before: str  # JSON
     after: str | None  # JSON; None where version 0.1.0 was killed before it knew
-    is_pending: bool  # whether it came about is not known
+    is_pending: bool  # it is not known whether it happened
     place: Path  # where the file is now, as far as the catalog knows
 
 
@@ -151,7 +151,7 @@ class Runs(Store):
         return self._changes(f"{_CHANGES} WHERE run = ? ORDER BY changes.id", (run,))
 
     def left_pending(self) -> list[Change]:
-        """Changes of which nobody knows whether they came about: those pending in runs that are no more."""
+        """Pending changes of runs that are no longer alive: nobody knows whether they happened."""
         changes = self._changes(f"{_CHANGES} WHERE state = 'pending' ORDER BY changes.id")
         alive = {run: self.is_alive(run) for run in {change.run for change in changes}}
         return [change for change in changes if not alive[change.run]]
@@ -195,13 +195,13 @@ class Runs(Store):
                 self._lock_path(run).unlink()
 
     def sweep(self) -> None:
-        """Delete the locks that killed runs have left; even a finished one, if the kill fell between note and lock."""
+        """Delete the lock files of dead runs, among them finished ones that were killed before they could do so."""
         prefix = f"{self.path.name}-run-"
         with explained(self.path):
             left = {name.removeprefix(prefix) for name in os.listdir(self.path.parent) if name.startswith(prefix)}
         if not left:
             return
-        # A run that is not in the table yet is about to begin, and may not have locked its file so far.
+        # A run that is not in the table yet is about to begin, and may not have locked its file so far: leave that.
         for (run,) in self._rows("SELECT id FROM runs"):
             if str(run) in left and not self.is_alive(run):
                 with suppress(OSError):

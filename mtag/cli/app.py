@@ -164,5 +164,5 @@ def _sentence(error: Exception) -> str:
 
 
 def _is_of_output(error: Exception) -> bool:
-    """Whether standard output gave way; trouble with files names them, and is mostly explained where it comes up."""
+    """Whether standard output failed: errors about files name them, and most are explained where they occur."""
     return isinstance(error, OSError) and error.filename is None

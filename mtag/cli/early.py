@@ -1,4 +1,4 @@
-"""Decoders that start before a command knows its work: that takes as long as all else that it has to import."""
+"""Decoders that start before a command knows its work, while it imports the rest: both take equally long."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HEARING = ("scan", "predict")  # those that hear music, and call `start_decoders
 
 
 def start_first(arguments: Sequence[str]) -> Process | None:
-    """Start one decoder, if the arguments begin as those of a command that hears; options may come to nothing yet."""
+    """Start one decoder if the arguments name a command that hears, even if it may turn out to have nothing to hear."""
     if arguments[:1] and arguments[0] in HEARING and "--help" not in arguments:
-        with suppress(OSError):  # a command with nothing to hear needs none; any other will hear of it again
+        with suppress(OSError):  # a command that really needs one will fail in turn
             return Process(WORKER)
     return None
 

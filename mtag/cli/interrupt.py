@@ -24,8 +24,8 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # signals arrive nowhere else
             for signum in ASKING:
-                # nohup has the terminal's end ignored. Shells have it so with Ctrl-C for what runs behind, but who
-                # sends that signal by hand means it.
+                # Under nohup SIGHUP stays ignored. Shells also ignore SIGINT for background jobs, but whoever sends
+                # it by hand means it.
                 if signum == signal.SIGINT or signal.getsignal(signum) is not signal.SIG_IGN:
                     stack.callback(signal.signal, signum, signal.signal(signum, ask))
         yield stop

@@ -14,7 +14,7 @@ from mtag.cli.options import STDIN
 from mtag.errors import FileError
 from mtag.walk import find_files
 
-PLAYLIST = b"#EXTM3U"  # how one begins whose lines with # are remarks
+PLAYLIST = b"#EXTM3U"  # begins an M3U playlist, in which lines with # are comments
 
 
 def find_named(

@@ -287,7 +287,7 @@ def print_finding(console: Console, finding: Finding) -> None:
 
 
 class _Pace(ProgressColumn):
-    """How far, how fast and how long still; after Ctrl-C, what is being waited for."""
+    """How far, how fast and how much longer; after Ctrl-C, what is being waited for."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__()
@@ -328,7 +328,7 @@ def progress(console: Console, total: int, stop: threading.Event, wanted: bool =
 
 
 def _has_room_for_bar(console: Console) -> bool:
-    """Whether a bar disturbs nobody: not outside a terminal, nor where another program may write beside it."""
+    """Whether a bar disturbs nobody: on a terminal, to which no other program may be writing at the same time."""
     if not console.is_terminal or console.is_dumb_terminal:
         return False
     if not console.stderr:

@@ -106,7 +106,7 @@ class Container(ABC):
     room: Room = ()  # what the tag and its padding take up; () where that is nothing that could be chosen
 
     def begin(self, style: Style) -> None:  # noqa: B027 - only ID3 has a choice
-        """Settle how a tag is spelt that is not there yet."""
+        """Choose how a new tag is going to be spelt."""
 
     def fresh(self) -> Items:
         """What a new tag has to begin with, so that nothing shown before is hidden by it."""

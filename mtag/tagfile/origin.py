@@ -163,10 +163,8 @@ def _with_origin(container: Container, base: Items | None, items: Items, stamp: 
     start = container.fresh() if base is None else base
     room = first_room(container)
     changed = [field for field in VALUED if items_of(dialect, items, field) != items_of(dialect, start, field)]
-    for fields in (
-        changed,
-        [*changed, Field.COMMENT],
-    ):  # the comments' own state is seldom needed: mtag's line is known
+    # Without the comments first: their former state is seldom needed, as mtag's line is known by its beginning.
+    for fields in (changed, [*changed, Field.COMMENT]):
         after = {field: _fingerprint(said(dialect, items, field)) for field in fields}
         before = replace(take(container, base, fields), room=room)
         text = Origin(stamp, before, after, container.shown.genres, container.copied).to_text()

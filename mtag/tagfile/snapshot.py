@@ -65,7 +65,7 @@ def take(container: Container, items: Items | None, fields: Collection[Field] = 
 
 
 def put_back(container: Container, items: Items, before: Snapshot, fields: Collection[Field]) -> Items | None:
-    """Give some fields the items that they had before; None where nothing but a tag that was not there is left.
+    """Give some fields the items that they had before; None where all that is left is a tag that there was not.
 
     Parameters
     ----------
