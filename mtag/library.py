@@ -157,7 +157,7 @@ class _Track(Track):
 
 @dataclass(eq=False)
 class _Known(Track):
-    """A file whose result is known before its turn: the same as last time, or that it cannot be had."""
+    """A file whose result is known before its turn: what it came to last time, or why it cannot be heard."""
 
     result: ScanResult
 
