@@ -25,7 +25,11 @@ class FailureKind(str, Enum):
 
 
 class MtagError(Exception):
-    """Root of all errors that mtag explains in one sentence."""
+    """Root of all errors that mtag explains in one sentence; they can be copied, and pass between processes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Pickle would hand the finished sentence to `__init__`, which takes its parts.
+        return _again, (type(self), self.args, vars(self))
 
 
 class FileError(MtagError):
@@ -92,3 +96,9 @@ class ConfigError(MtagError):
 
 class DecoderError(MtagError):
     """No process that decodes can be started."""
+
+
+def _again(kind: type[MtagError], args: tuple[object, ...], parts: dict[str, object]) -> MtagError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(parts)
+    return error
