@@ -257,6 +257,28 @@ threading.Event().wait()
     assert not is_alive(pid)
 
 
+def test_a_child_of_a_fork_starts_processes_of_its_own(song):
+    code = """
+import os, pathlib, sys
+from mtag.audio.decoders import Decoders
+def hear():
+    n_samples = sum(block.size for block in decoders.read_blocks(pathlib.Path(sys.argv[1])))
+    return n_samples, {process.pid for process in decoders.processes}
+with Decoders() as decoders:
+    before = hear()
+    child = os.fork()
+    if not child:
+        n_samples, pids = hear()
+        decoders.close()
+        os._exit(0 if n_samples == before[0] and not pids & before[1] else 1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert hear() == before
+sys.exit(code)
+"""
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", code, song("song")]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=60)
+
+
 def test_the_terminals_interrupt_does_not_reach_the_processes(decoders, song):
     assert decode(decoders.read_blocks, song("song")).size
     for process in decoders.processes:

@@ -6,8 +6,10 @@ is loaded.
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +34,8 @@ class Decoders:
     """Processes that decode: as many as threads ask at once. A context manager, safe to share between threads.
 
     A process serves one file after another. One that dies costs the file that it was reading, and only if a fresh
-    process dies of that file too; one that gives no sign of life is ended. All end with this object, or with the
-    process that owns it, however that ends.
+    process dies of that file too; one that gives no sign of life is ended. All end when this object is closed, or with
+    the process that owns it, however that ends. After a fork the child starts processes of its own.
 
     Parameters
     ----------
@@ -50,11 +52,22 @@ class Decoders:
         self._worker = worker or WORKER
         self._patience = patience or PATIENCE_SECONDS
         self._ahead = ahead
+        self._closed = False
+        self._all: set[Process] = set()
+        self._begin()
+        _EVERY.add(self)
+
+    def _begin(self) -> None:
         self._watchdog = Watchdog(self._patience)
         self._lock = threading.Lock()
         self._idle: list[Process] = []
-        self._all: set[Process] = set()
-        self._closed = False
+
+    def after_fork(self) -> None:
+        """Part with the processes: they serve the parent, and two who listen to one would get each other's sound."""
+        for process in self._all:
+            process.disown()
+        self._all.clear()
+        self._begin()
 
     @classmethod
     def for_jobs(cls, jobs: int) -> Decoders:
@@ -177,3 +190,15 @@ class Decoders:
             self._all.discard(process)
         self._watchdog.discard(process)
         process.end()
+
+
+_EVERY: weakref.WeakSet[Decoders] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for decoders in list(_EVERY):
+        decoders.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -145,6 +145,12 @@ class Process:
         for pipe in self._pipes:
             pipe.close()
 
+    def disown(self) -> None:
+        """Let go of it in a child that a fork has made: it is the parent's, and ends with that."""
+        self._popen.returncode = 0  # nobody here may wait for it or kill it
+        for pipe in self._pipes:
+            pipe.close()
+
     @property
     def _pipes(self) -> tuple[FileIO, FileIO]:
         return cast("FileIO", self._popen.stdin), cast("FileIO", self._popen.stdout)
