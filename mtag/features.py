@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.constants import F_MAX, F_MIN, HOP_LENGTH, N_FFT, N_FRAMES, N_MELS, POWER_FLOOR, SAMPLE_RATE
+from mtag.constants import F_MAX, F_MIN, HOP_LENGTH, N_FFT, N_FRAMES, N_MELS, POWER_FLOOR, SAMPLE_RATE, WINDOW_SAMPLES
 
 Float32 = NDArray[np.float32]
 
@@ -34,7 +34,15 @@ def log_mel(windows: Float32) -> Float32:
     (n, 128, 592) float32, dB relative to a power of 1; silence reads -100 dB. Equal to
     `10 * log10(maximum(librosa.feature.melspectrogram(y, ...), 1e-10))` with librosa's defaults
     (Hann, centred and zero-padded, power 2, Slaney mel scale and norm).
+
+    Raises
+    ------
+    ValueError
+        Windows of another shape, or of whole numbers: a lone window, a stereo one, 16-bit samples.
     """
+    if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES or windows.dtype.kind != "f":
+        given = f"{windows.shape} {windows.dtype}"
+        raise ValueError(f"windows must be (n, {WINDOW_SAMPLES}) float32 in [-1, 1], 16 kHz mono, not {given}")
     out = np.empty((len(windows), N_MELS, N_FRAMES), np.float32)
     for samples, spectrogram in zip(windows, out, strict=True):
         for first, power in _power_spectrograms(samples):

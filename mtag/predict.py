@@ -18,7 +18,7 @@ from mtag.features import log_mel
 Float32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Prediction:
     """What the ensemble heard in one track."""
 
@@ -45,8 +45,14 @@ class Prediction:
 
 
 def predict(windows: Float32, ensemble: Ensemble) -> Float32:
-    """Taggram of windows: (n, 465600) float32 in [-1, 1], 16 kHz mono, to (n, 50) float32 in [0, 1]."""
-    return ensemble.scores(log_mel(windows), windows)
+    """Taggram of windows: (n, 465600) float32 in [-1, 1], 16 kHz mono, to (n, 50) float32 in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        As `log_mel`.
+    """
+    return ensemble.scores(log_mel(windows), windows.astype(np.float32, copy=False))  # the networks take no float64
 
 
 def predict_file(path: Path | str, ensemble: Ensemble, read: Read = read_blocks) -> Prediction:

@@ -56,6 +56,21 @@ def test_no_windows_give_no_spectrograms():
     assert log_mel(np.empty((0, WINDOW_SAMPLES), np.float32)).shape == (0, N_MELS, N_FRAMES)
 
 
+@pytest.mark.parametrize(
+    "windows",
+    [
+        np.zeros(WINDOW_SAMPLES, np.float32),
+        np.zeros((1, WINDOW_SAMPLES, 2), np.float32),
+        np.zeros((1, SAMPLE_RATE), np.float32),
+        np.zeros((1, WINDOW_SAMPLES), np.int16),
+    ],
+    ids=["alone", "stereo", "short", "16 bits"],
+)
+def test_what_is_no_window_is_refused(windows):
+    with pytest.raises(ValueError, match=r"windows must be \(n, 465600\) float32"):
+        log_mel(windows)
+
+
 def test_a_louder_tone_moves_only_its_own_band_up_by_its_gain():
     quiet, loud = log_mel(np.stack([tone(WINDOW_SECONDS, SAMPLE_RATE, amplitude=a) for a in (0.05, 0.5)]))
     band = int(quiet[:, 300].argmax())

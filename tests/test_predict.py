@@ -28,6 +28,19 @@ def test_predicting_is_features_and_ensemble_and_nothing_else(ensemble):
     np.testing.assert_array_equal(predict(windows, ensemble), ensemble.scores(log_mel(windows), windows))
 
 
+@pytest.mark.parametrize("kind", ["f8", ">f4"])
+def test_floats_of_any_kind_give_the_same_scores(ensemble, kind):
+    windows = np.stack([tone(29.1, sr=16_000)]).astype(np.float32)
+    np.testing.assert_array_equal(predict(windows.astype(kind), ensemble), predict(windows, ensemble))
+
+
+def test_predictions_can_be_put_into_sets_and_looked_for_in_lists(tmp_path):
+    one, other = (Prediction(tmp_path, 60.0, np.zeros((2, 3), np.float32), ("a", "b", "c")) for _ in range(2))
+    assert len({one, other}) == 2
+    assert other in [one, other]
+    assert one != other
+
+
 def test_the_best_tags_come_first(tmp_path):
     taggram = np.array([[0.1, 0.9, 0.5], [0.3, 0.7, 0.5]], np.float32)
     prediction = Prediction(tmp_path, 60.0, taggram, ("quiet", "guitar", "harp"))
