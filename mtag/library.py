@@ -126,7 +126,9 @@ def scan(
         return load_ensemble(bundle, fast=options.fast, device=options.device, precision=options.precision)
 
     with Ears(load or load_own, options.jobs, stop, options.windows, decoders) as ears:
-        yield from _Scan(bundle, catalog, options, ears).results(files)
+        work = _Scan(bundle, catalog, options, ears)
+        with work.recorder:
+            yield from work.results(files)
 
 
 class _Source(Enum):
@@ -193,7 +195,6 @@ class _Scan:
         for track in in_order(begun, self.ears.limit, self._remember):
             if not self._is_dropped(track):
                 yield track.result if isinstance(track, _Known) else self._finish(track)
-        self.recorder.finish()
 
     def _is_dropped(self, track: _Track | _Known) -> bool:
         """Whether a track had not really been begun when the user asked to stop."""

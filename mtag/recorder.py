@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from mtag.atomic import is_same, remove_litter
 from mtag.catalog import Catalog
-from mtag.errors import FailureKind, FileError
+from mtag.errors import CatalogError, FailureKind, FileError
 from mtag.sameness import sampled_digest
 from mtag.tagfile import Announce, Snapshot
 
@@ -23,7 +24,7 @@ class ChangedError(FileError):
 
 
 class Recorder:
-    """One run that changes files; it enters the catalog with its first change.
+    """One run that changes files, a context manager; it enters the catalog with its first change.
 
     Parameters
     ----------
@@ -39,7 +40,19 @@ class Recorder:
         self._told = arguments, version, command
         self._tidied: set[Path] = set()  # folders without litter of killed runs
 
-    def finish(self) -> None:
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        elif isinstance(error, GeneratorExit):  # nobody takes the other results
+            with suppress(CatalogError):  # the catalog may have been closed before
+                self._finish()
+
+    def _finish(self) -> None:
         """Note that the run has come to its end."""
         if self.catalog and self.run is not None:
             self.catalog.finish_run(self.run)

@@ -42,8 +42,7 @@ def strip(
     ------
     One result a file. Whatever happens to a file is its result; only trouble with the catalog raises.
     """
-    recorder = Recorder(catalog, "strip", options.arguments, options.version)
-    with Decoders() as decoders:
+    with Recorder(catalog, "strip", options.arguments, options.version) as recorder, Decoders() as decoders:
         for file in files:
             if stop and stop.is_set():
                 break
@@ -51,7 +50,6 @@ def strip(
                 yield Restored(file.path, Status.FAILED, error=file)
             else:
                 yield guarded(file, partial(_strip, file, recorder, options, decoders.packet_digest))
-    recorder.finish()
 
 
 def _strip(path: Path, recorder: Recorder, options: RestoreOptions, digest: Digest) -> Restored:

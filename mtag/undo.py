@@ -105,13 +105,11 @@ def undo(
     ------
     One result a change. Whatever happens to a file is its result; only trouble with the catalog raises.
     """
-    recorder = Recorder(catalog, "undo", options.arguments, options.version)
-    with Decoders() as decoders:
+    with Recorder(catalog, "undo", options.arguments, options.version) as recorder, Decoders() as decoders:
         for change in changes:
             if stop and stop.is_set():
                 break
             yield guarded(change.place, partial(_undo, change, recorder, options, decoders.packet_digest))
-    recorder.finish()
 
 
 def _undo(change: Change, recorder: Recorder, options: UndoOptions, digest: Digest) -> Restored:

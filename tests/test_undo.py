@@ -252,6 +252,19 @@ def test_runs_that_are_not_there_or_still_at_work_are_refused(catalog):
         find_run(catalog, "7")
 
 
+def test_a_run_whose_results_nobody_takes_to_the_end_is_over(catalog, bundle, music):
+    results = scan(find_files([music]), bundle, catalog, RETAG, load=pytest.fail)
+    written = next(results).path
+    results.close()
+    taken_back = undo(changes_of(catalog, find_run(catalog, LAST)), catalog, UndoOptions())
+    assert next(taken_back).path == written
+    taken_back.close()
+    stripped = strip(find_files([music]), catalog, UndoOptions())
+    next(stripped)
+    stripped.close()
+    assert all(run.finished for run in catalog.runs())
+
+
 # Times and links
 
 
