@@ -319,7 +319,15 @@ def test_a_service_manager_that_asks_all_processes_to_end_costs_no_file(song):
 
 
 def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(song):
-    with Decoders("tests.no_such_module") as decoders, pytest.raises(DecoderError, match="can be started"):
+    reason = "can be started: .*: ModuleNotFoundError: No module named 'tests.no_such_module'"
+    with Decoders("tests.no_such_module") as decoders, pytest.raises(DecoderError, match=reason):
+        list(decoders.read_blocks(song("song")))
+
+
+@pytest.mark.parametrize(("name", "value"), [("executable", None), ("executable", ""), ("frozen", True)])
+def test_a_program_that_python_is_built_into_is_not_started_again(song, monkeypatch, name, value):
+    monkeypatch.setattr(sys, name, value, raising=False)
+    with Decoders() as decoders, pytest.raises(DecoderError, match="no Python of its own"):
         list(decoders.read_blocks(song("song")))
 
 

@@ -21,8 +21,18 @@ START_PATIENCE = 4  # times the usual patience, for the first sign of life: the 
 TICKS = 20  # times that a watchdog looks within its patience
 
 # The process finds its modules where this one does, and nothing in the folder that it happens to run in.
-_CODE = "import sys; entry, *sys.path = sys.argv[1:]; from importlib import import_module; import_module(entry).main()"
-
+_CODE = """
+import sys
+entry, *sys.path = sys.argv[1:]
+from importlib import import_module
+try:
+    main = import_module(entry).main
+except Exception as error:
+    reason = f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+    sys.stdout.buffer.write(b"U" + len(reason).to_bytes(4, "little") + reason)
+    sys.exit(1)
+main()
+"""
 
 # The terminal's Ctrl-C is for the owner alone. A process group is better than a session for that: Linux may share time
 # out by sessions (autogroup), and the process would then not be as nice as its owner.
@@ -69,6 +79,8 @@ class Process:
         self._is_awaited = False
         self._waited = 0.0  # seconds since its last sign of life, while a thread waits for one
         self._lock = threading.Lock()
+        if not sys.executable or getattr(sys, "frozen", False):  # what is there would start the whole program again
+            raise DecoderError("no process for decoding can be started: this program has no Python of its own to run")
         self._popen = subprocess.Popen(
             [sys.executable, "-c", _CODE, entry, *sys.path],
             bufsize=0,
@@ -113,6 +125,9 @@ class Process:
             self._pipes[0].write(task.to_line())
             while (message := self._next_message())[0] is not Kind.END:
                 kind, content = message
+                if kind is Kind.UNABLE:
+                    reason = content.decode()
+                    raise DecoderError(f"no process for decoding can be started: {sys.executable}: {reason}")
                 if kind is Kind.FAILURE:
                     self.is_free = True
                     name, reason = json.loads(content)

@@ -27,6 +27,7 @@ class Job(str, Enum):
 class Kind(bytes, Enum):
     """What a message is, and what follows its header."""
 
+    UNABLE = b"U"  # text: why the process cannot start
     READY = b"R"  # nothing: the process has started
     ALIVE = b"A"  # nothing: more of the file has been read
     SAMPLES = b"S"  # float32

@@ -27,8 +27,10 @@ from mtag.audio.wire import Job, Kind, Task, header
 from mtag.errors import FileError
 
 MEMORY_LIMIT = 1 << 30  # bytes that a file may take beyond what the process takes without it
-LIBRARIES = ("av.filter", "soxr")  # decoding imports them when it needs them; here it is certain that it will
 ALIVE_SECONDS = 1.0  # at most so often it is said that a file is being read
+
+for library in ("av.filter", "soxr"):  # decoding imports them when it needs them; here it is certain that it will
+    import_module(library)
 
 
 class Channel:
@@ -65,8 +67,6 @@ def main(decode: Decode = read_blocks) -> None:
     _silence_output()
     # Service managers ask every process to end; the owner has uses for this one until it has come to its own end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for library in LIBRARIES:
-        import_module(library)
     _limit_resources()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()

@@ -20,7 +20,7 @@ HEARING = ("scan", "predict")  # those that hear music, and call `start_decoders
 def start_first(arguments: Sequence[str]) -> Process | None:
     """Start one decoder if the arguments name a command that hears, even if it may turn out to have nothing to hear."""
     if arguments[:1] and arguments[0] in HEARING and "--help" not in arguments:
-        with suppress(OSError):  # a command that really needs one will fail in turn
+        with suppress(OSError, DecoderError):  # a command that really needs one will fail in turn
             return Process(WORKER)
     return None
 
