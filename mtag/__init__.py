@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Prediction", "load_ensemble", "predict_file"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})  # notebooks complete these names, and help() lists what has them
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Import the API when it is first used: the command line must start without NumPy."""
     from importlib import import_module

@@ -135,7 +135,7 @@ def test_a_track_that_stays_under_minus_sixty_decibels_is_silent(tmp_path, ampli
 
 
 def test_a_missing_file_does_not_exist(tmp_path):
-    assert failure(tmp_path / "song.mp3") == (FailureKind.DECODE, "does not exist")
+    assert failure(tmp_path / "song.mp3") == (FailureKind.UNSUPPORTED, "does not exist")
 
 
 def test_a_folder_is_no_file(tmp_path):

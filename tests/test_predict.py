@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import mtag
 from mtag.ensemble import load_ensemble
 from mtag.errors import FailureKind, FileError
 from mtag.features import log_mel
@@ -46,6 +47,10 @@ def test_the_best_tags_come_first(tmp_path):
     prediction = Prediction(tmp_path, 60.0, taggram, ("quiet", "guitar", "harp"))
     assert [tag for tag, _ in prediction.top(2)] == ["guitar", "harp"]
     assert prediction.top(1)[0][1] == pytest.approx(0.8)
+
+
+def test_notebooks_and_help_find_what_the_package_offers():
+    assert set(mtag.__all__) <= set(dir(mtag))
 
 
 def test_a_file_that_cannot_be_heard_says_why(ensemble, tmp_path):

@@ -127,7 +127,7 @@ def opened(path: Path, progressed: Progressed) -> Iterator[tuple[InputContainer,
     except PermissionError as error:
         raise FileError(path, FailureKind.PERMISSION, "cannot be read (permission denied)") from error
     except FileNotFoundError as error:
-        raise FileError(path, FailureKind.DECODE, "does not exist") from error
+        raise FileError(path, FailureKind.UNSUPPORTED, "does not exist") from error
     except OSError as error:
         raise FileError(path, FailureKind.DECODE, f"cannot be read ({error.strerror})") from error
 
