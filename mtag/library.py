@@ -27,6 +27,7 @@ from mtag.ensemble import Ensemble, choose_precision, load_ensemble
 from mtag.errors import FailureKind, FileError, SkippedError
 from mtag.hearing import Ears, StoppedError, Track, UnheardError, failure_of, in_order, settled
 from mtag.recorder import ChangedError, Recorder
+from mtag.release import version
 from mtag.results import RESULT_FORMAT, ScanResult, Status, rank
 from mtag.sameness import follow_by_sound, follow_by_state, sampled_digest
 from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime, Style, is_ours, plan
@@ -61,7 +62,7 @@ class ScanOptions:
     retry_failed: bool = False  # try again even what crashed or hung a decoder
     command: str = "scan"  # for the catalog's list of runs
     arguments: str = ""  # how the run was asked for, likewise
-    version: str = ""  # of mtag, likewise
+    version: str = field(default_factory=version)  # of mtag, likewise, and for the field MTAG in files
 
     def fingerprint(self, *others: object) -> str:
         """Identifies everything that decides what a file of known scores is to say.

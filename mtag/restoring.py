@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtag.errors import SkippedError
 from mtag.hearing import failure_of
+from mtag.release import version
 from mtag.results import Restored, Status
 from mtag.tagfile import Field, HardLinkedError, HardLinks, Mtime
 
@@ -21,7 +22,7 @@ class RestoreOptions:
     mtime: Mtime = Mtime.NOW  # the time stamp a written file gets
     hardlinks: HardLinks = HardLinks.SKIP  # what is done with a file that has several names
     arguments: str = ""  # how it was asked for, for the catalog's list of runs
-    version: str = ""  # of mtag, likewise
+    version: str = field(default_factory=version)  # of mtag, likewise
 
 
 def guarded(path: Path, deal: Callable[[], Restored]) -> Restored:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import mutagen
@@ -28,6 +29,7 @@ from mtag.ledger import only_failed
 from mtag.library import ScanOptions, scan
 from mtag.results import ScanResult, Status, Summary, rank
 from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
+from mtag.undo import UndoOptions
 from mtag.vocabulary import Kind
 from mtag.walk import find_files
 from tests.encoding import encode, noise, tone
@@ -409,6 +411,7 @@ def test_before_values_are_in_the_catalog_and_belong_to_a_run(run, music, catalo
     run(music, options=replace(WRITE, arguments="scan --write-tags", version="1.0"))
     (told,) = catalog.runs()
     assert (told.arguments, told.version) == ("scan --write-tags", "1.0")
+    assert ScanOptions().version == UndoOptions().version == metadata.version("mtag")
     assert told.finished >= told.started
     changes = catalog.changes(told.id)
     assert {change.path: change.before for change in changes} == befores

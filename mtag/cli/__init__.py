@@ -1,11 +1,1 @@
 """The command line: the only place that knows a terminal."""
-
-
-def version() -> str:
-    """Version of the installed package."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("mtag")
-    except metadata.PackageNotFoundError:
-        return "unknown"  # run from a checkout that was not installed

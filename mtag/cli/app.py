@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mtag.cli import version
 from mtag.cli.codes import ExitCode
 from mtag.cli.command import CONFIG, CONFIG_FILE, DEBUG, STYLE, Command
 from mtag.errors import ConfigError, MtagError
+from mtag.release import version
 
 if TYPE_CHECKING:
     from mtag.audio.process import Process

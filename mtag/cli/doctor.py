@@ -6,10 +6,10 @@ import platform
 
 import typer
 
-from mtag.cli import version
 from mtag.cli.codes import ExitCode
 from mtag.cli.options import CatalogFile, Device, DeviceOption, Json, Precision, PrecisionOption, Weights
 from mtag.cores import all_cores
+from mtag.release import version
 
 
 def doctor(

@@ -11,7 +11,7 @@ from mtag import ledger
 from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle
 from mtag.catalog import Catalog
-from mtag.cli import records, render, version
+from mtag.cli import records, render
 from mtag.cli.codes import ExitCode, code_for
 from mtag.cli.interrupt import stop_on_interrupt
 from mtag.cli.options import asked, config_of
@@ -29,7 +29,7 @@ def worded_options(context: typer.Context, player: str | None) -> ScanOptions:
     config = config_of(context)
     vocabulary = config.vocabulary(player)
     arguments = asked(context, vocabulary=vocabulary.describe())
-    return ScanOptions(vocabulary=vocabulary, style=config.player(player).style, arguments=arguments, version=version())
+    return ScanOptions(vocabulary=vocabulary, style=config.player(player).style, arguments=arguments)
 
 
 def go_through(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from mtag.cli import version
 from mtag.cli.command import DEBUG
 from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Paths, Quiet, asked
 from mtag.tagfile import HardLinks, Mtime
@@ -32,7 +31,7 @@ def strip(
     from mtag.cli.telling import Manner
     from mtag.restoring import RestoreOptions
 
-    options = RestoreOptions(not dry_run, mtime, hardlinks, asked(context), version())
+    options = RestoreOptions(not dry_run, mtime, hardlinks, asked(context))
     with open_catalog_if_possible(catalog) as opened:
         files = find_named(paths, every_name=True)
         raise typer.Exit(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtag.cli import version
 from mtag.cli.command import DEBUG
 from mtag.cli.options import CatalogFile, DryRun, HardLinksOption, Json, MtimeOption, Quiet, asked, path
 from mtag.tagfile import HardLinks, Mtime
@@ -57,7 +56,7 @@ def undo(
             return
         found = work.find_run(opened, run)
         changes = work.changes_of(opened, found, paths)
-        options = work.UndoOptions(not dry_run, mtime, hardlinks, asked(context), version(), force)
+        options = work.UndoOptions(not dry_run, mtime, hardlinks, asked(context), force=force)
         raise typer.Exit(
             restore_files(
                 [change.place for change in changes],
