@@ -163,23 +163,45 @@ def test_errors_of_the_system_are_told_apart_and_leave_no_trace(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of files")
-def test_a_full_disk_is_told_and_leaves_no_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [200_000, 6_000])  # of the latter a part fits, and the rest waits in a buffer
+def test_a_full_disk_is_told_and_leaves_no_trace(tmp_path: Path, size: int) -> None:
     import resource
 
     path = tmp_path / "song.mp3"
-    path.write_bytes(b"x" * 200_000)
+    path.write_bytes(b"x" * size)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
         with pytest.raises(FileError) as caught:
             rewrite(path, lambda source: [Patch(0, 1, b"yy")], accept)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert caught.value.kind is FailureKind.NO_SPACE
-    assert path.read_bytes() == b"x" * 200_000
+    assert path.read_bytes() == b"x" * size
     assert list(tmp_path.iterdir()) == [path]
+
+
+@POSIX
+def test_the_content_is_on_the_disk_before_the_file_is_replaced_and_its_name_after_that(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, replace, done = os.fsync, os.replace, list[str]()
+
+    def synced(descriptor: int) -> None:
+        place = os.fstat(descriptor)
+        done.append("folder" if os.path.samestat(place, file.parent.stat()) else f"{place.st_size} bytes")
+        sync(descriptor)
+
+    def replaced(copy: Path, path: Path) -> None:
+        done.append("replaced")
+        replace(copy, path)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr("os.replace", replaced)
+    rewrite(file, become(NEW), accept)
+    assert done == [f"{len(NEW)} bytes", "replaced", "folder"]
 
 
 @POSIX
@@ -360,6 +382,24 @@ def test_a_folder_that_may_not_be_listed_is_no_failure_once_the_file_is_replaced
     assert file.read_bytes() == NEW
 
 
+def test_a_full_disk_that_takes_no_new_file_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.open", fail(errno.ENOSPC))
+    with pytest.raises(FileError, match="no space is left") as caught:
+        rewrite(file, become(NEW), accept)
+    assert caught.value.kind is FailureKind.NO_SPACE
+
+
+def test_a_copy_that_another_process_has_begun_under_the_same_name_is_left_to_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic.secrets, "token_hex", lambda n: "00" * n)
+    theirs = file.with_name(litter_name(file.name))
+    theirs.write_bytes(b"half a copy")
+    with pytest.raises(FileError):
+        rewrite(file, become(NEW), accept)
+    assert (theirs.read_bytes(), file.read_bytes()) == (b"half a copy", OLD)
+
+
 def test_a_folder_that_takes_no_new_file_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.open", fail(errno.EACCES))
     with pytest.raises(FileError, match="no file can be created in its folder") as caught:
@@ -472,10 +512,33 @@ def test_litter_of_killed_processes_is_removed_and_nothing_else(tmp_path: Path) 
     for path in (*litter, *others):
         path.write_bytes(OLD)
     (tmp_path / litter_name("folder.mp3")).mkdir()
+    link = tmp_path / litter_name("link.mp3")
+    link.symlink_to(others[1])
     assert remove_litter(tmp_path) == 3
+    assert link.is_symlink()
     assert not any(path.exists() for path in litter)
     assert all(path.read_bytes() == OLD for path in others)
     assert remove_litter(tmp_path) == 0
+
+
+def test_where_locks_do_not_work_litter_belongs_to_nobody_after_a_day(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_lock", lambda copy, wait=False: False)
+    old, young = (file.with_name(litter_name(file.name)) for _ in range(2))
+    for copy, hours in ((old, 25), (young, 23)):
+        copy.write_bytes(NEW)
+        os.utime(copy, (time.time() - hours * 3600,) * 2)
+    assert remove_litter(file.parent) == 1
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_litter_that_cannot_be_read_is_left_and_hinders_nobody(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = file.with_name(litter_name(file.name))
+    copy.write_bytes(NEW)
+    monkeypatch.setattr("mtag.inplace.finish", fail(errno.EIO))
+    assert remove_litter(file.parent) == 0
+    assert copy.exists()
 
 
 def test_a_copy_that_a_process_works_on_is_no_litter(file: Path) -> None:

@@ -264,6 +264,15 @@ def test_a_vacuum_gives_space_back(catalog):
     assert catalog.n_bytes() < full / 4
 
 
+def test_what_a_file_said_is_on_the_disk_before_it_is_touched(catalog):
+    run, told = catalog.begin_run("", "1.0"), []
+    catalog._connection.set_trace_callback(told.append)
+    catalog.record_change(run, Path("song.mp3"), "{}", "{}")
+    steps = [told.index(sql) for sql in ("PRAGMA synchronous = FULL", "COMMIT", "PRAGMA synchronous = NORMAL")]
+    assert steps == sorted(steps)  # no kill shows it, only a power cut
+    assert any(sql.startswith("INSERT INTO changes") for sql in told[steps[0] : steps[1]])
+
+
 def test_a_change_in_a_file_that_another_run_is_changing_is_refused(catalog):
     with Catalog.open(catalog.path) as other:
         theirs = other.begin_run("", "1.0")

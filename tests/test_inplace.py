@@ -118,6 +118,35 @@ def dying(write: Callable[..., None], after: int) -> Callable[..., None]:
     return transfer
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such thing")
+def test_the_journal_is_on_the_disk_before_the_file_is_touched_and_the_file_before_the_journal_goes(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, write, stamp, done = os.fsync, inplace._transfer, inplace._set_times, list[str]()
+
+    def synced(descriptor: int) -> None:
+        place = os.fstat(descriptor)
+        known = {"folder": file.parent, "file": file, "copy": next(file.parent.glob(".*"))}
+        done.append(next(name for name, path in known.items() if os.path.samestat(place, path.stat())))
+        if done[-1] == "copy" and inplace._read(os.fdopen(os.dup(descriptor), "rb")):
+            done[-1] = "journal"
+        sync(descriptor)
+
+    def transfer(*arguments: object) -> None:
+        done.append("write")
+        write(*arguments)
+
+    def stamped(*arguments: object) -> None:
+        done.append("times")
+        stamp(*arguments)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr(inplace, "_transfer", transfer)
+    monkeypatch.setattr(inplace, "_set_times", stamped)
+    become(file, NEW)
+    assert done == ["copy", "folder", "journal", "write", "write", "file", "times", "file"]
+
+
 def half_written(path: Path, old: bytes, new: bytes, n_blocks: int) -> tuple[Path, Path]:
     """Leave a file as a process does that is killed over it; gives it and the journal beside it."""
     copy = path.with_name(litter_name(path.name))
@@ -205,6 +234,15 @@ def test_a_journal_that_was_cut_off_is_litter(tmp_path: Path) -> None:
     assert path.read_bytes() == OLD
 
 
+@pytest.mark.parametrize("at", [0, 40])
+def test_a_journal_of_which_a_power_cut_has_spared_only_the_end_is_litter(tmp_path: Path, at: int) -> None:
+    path, copy = half_written(tmp_path / "song.mp3", OLD, NEW, 0)
+    data = copy.read_bytes()
+    copy.write_bytes(data[: len(NEW) + at] + bytes(8) + data[len(NEW) + at + 8 :])
+    assert remove_litter(tmp_path) == 1
+    assert path.read_bytes() == OLD
+
+
 def failing(error: BaseException, calls: set[int]) -> Callable[..., None]:
     """A `_transfer` that fails the first time, the second time or both, after it has written something."""
     write, count = inplace._transfer, [0]
@@ -241,6 +279,23 @@ def test_a_disk_that_fails_in_the_middle_is_told_and_the_next_run_mends_the_file
     assert file.read_bytes() == NEW
 
 
+def test_a_block_that_the_disk_has_lost_is_noticed_and_the_next_run_writes_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, begins = inplace._transfer, list[int]()
+
+    def transfer(copy: BinaryIO, target: BinaryIO, start: int, stop: int) -> None:
+        begins.append(start)
+        write(copy, target, start + inplace.BLOCK_BYTES * (len(begins) == 2), stop)
+
+    monkeypatch.setattr(inplace, "_transfer", transfer)
+    with pytest.raises(FileError, match="does not read back"):
+        become(file, NEW)
+    monkeypatch.undo()
+    assert remove_litter(file.parent) == 1
+    assert file.read_bytes() == NEW
+
+
 def test_who_may_write_a_file_but_does_not_own_it_leaves_its_times_to_the_system(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +320,19 @@ def test_an_interrupt_waits_until_the_file_is_whole(file: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         become(file, NEW)
     assert file.read_bytes() == (OLD if call == 1 else NEW)
+    assert names(file) == ["song.mp3"]
+
+
+def test_who_insists_on_an_interrupt_leaves_a_file_that_the_next_run_mends(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inplace, "_transfer", failing(KeyboardInterrupt(), {2, 3}))
+    with pytest.raises(KeyboardInterrupt):
+        become(file, NEW)
+    monkeypatch.undo()
+    assert file.read_bytes() not in (OLD, NEW)
+    assert remove_litter(file.parent) == 1
+    assert file.read_bytes() == NEW
     assert names(file) == ["song.mp3"]
 
 
