@@ -142,6 +142,14 @@ def test_a_copy_with_other_audio_never_replaces_the_file(made: Path, tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_words_that_would_read_as_others_are_not_written(made: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(made / "v23.mp3", tmp_path))
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="cannot hold these words"):
+        write(path, Fields(("techno; rock",)), audio_digest)  # of several names ID3 2.3 makes just that text
+    assert path.read_bytes() == before
+
+
 def test_a_failing_digest_is_told_with_the_files_own_name(made: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(made / "v23.mp3", tmp_path))
 
