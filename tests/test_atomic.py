@@ -565,6 +565,20 @@ def test_where_blocks_can_be_shared_only_the_patches_are_written(file: Path, mon
     assert file.read_bytes() == b"OLD conteNT"
 
 
+@pytest.mark.parametrize("data", [b"longer than that", b""])
+def test_blocks_are_not_shared_where_a_patch_moves_what_lies_behind_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(copying, "_clone", lambda source, target: pytest.fail("cannot be shared"))
+    rewrite(file, lambda source: [Patch(0, 3, data)], accept)
+    assert file.read_bytes() == data + OLD[3:]
+
+
+def test_a_file_that_is_cut_while_it_is_copied_is_an_error(file: Path, tmp_path: Path) -> None:
+    with file.open("rb") as source, (tmp_path / "copy").open("w+b") as copy, pytest.raises(OSError, match="shorter"):
+        copying.copy_patched(source, copy, [Patch(0, 3, b"longer")], len(OLD) + 1)
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from mutagen.flac import FLAC
 from mutagen.id3 import TIT2
 
 from mtag import library
-from mtag.atomic import litter_name
+from mtag.atomic import HardLinks, is_litter, litter_name
 from mtag.audio.decode import packet_digest
 from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle, load_bundle
@@ -27,10 +27,11 @@ from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
 from mtag.ledger import only_failed
 from mtag.library import ScanOptions, scan
+from mtag.recorder import Recorder
 from mtag.results import ScanResult, Status, Summary, rank
-from mtag.tagfile import Fields, GenrePolicy, read_fields, snapshot
+from mtag.tagfile import Fields, GenrePolicy, Style, read_fields, snapshot
 from mtag.undo import UndoOptions
-from mtag.vocabulary import Kind
+from mtag.vocabulary import Kind, Vocabulary
 from mtag.walk import find_files
 from tests.encoding import encode, noise, tone
 from tests.test_inplace import half_written
@@ -467,6 +468,24 @@ def test_a_hard_linked_file_that_a_kill_left_half_written_is_mended_before_it_is
     assert not copy.exists()
 
 
+def test_a_hard_linked_file_that_was_mended_is_written_like_any_other(run, music, tmp_path):
+    path = music / "1.flac"
+    (tmp_path / "seeded.flac").hardlink_to(path)
+    half_written(path, b"old content" * 9, path.read_bytes(), n_blocks=1)
+    assert statuses(run(path, options=replace(WRITE, hardlinks=HardLinks.INPLACE))) == ["written"]
+    assert read_fields(tmp_path / "seeded.flac").genres == ("Rock",)
+
+
+def test_a_copy_whose_sound_is_another_is_refused_even_where_the_files_own_is_known(run, music, monkeypatch):
+    run(music / "0.mp3", options=WRITE)  # from now on sounds are taken as files are heard
+    before = (music / "1.flac").read_bytes()
+    digest = Decoders.packet_digest
+    monkeypatch.setattr(Decoders, "packet_digest", lambda *asked: digest(*asked) + ".mtag-" * is_litter(asked[1].name))
+    (result,) = run(music / "1.flac", options=WRITE)
+    assert "audio would not have stayed the same" in result.error.reason
+    assert (music / "1.flac").read_bytes() == before
+
+
 def test_top_limits_the_words(run, music):
     (result,) = run(music / "0.mp3", options=replace(PREVIEW, top=1))
     assert result.comment == "mtag: guitar"
@@ -517,6 +536,21 @@ def test_a_file_that_a_stopped_mtag_works_on_is_not_waited_for_for_ever(bundle, 
         }
         assert results.pop(song).error.reason == "is being changed by another mtag"
     assert {result.status for result in results.values()} == {Status.WRITTEN}
+
+
+def test_a_file_that_another_mtag_works_on_is_waited_for_and_then_written(run, catalog, music, monkeypatch):
+    look, looks = Catalog.is_being_changed, []
+    with Catalog.open(catalog.path) as other:
+        change = other.record_change(other.begin_run("", ""), music / "1.flac", "{}", "{}")
+
+        def patient(mine: Catalog, path: Path) -> bool:
+            looks.append(path)
+            if len(looks) == library.N_ATTEMPTS:
+                other.drop_change(change)
+            return look(mine, path)
+
+        monkeypatch.setattr(Catalog, "is_being_changed", patient)
+        assert statuses(run(music / "1.flac", options=WRITE)) == ["written"]
 
 
 def test_weights_that_cannot_be_loaded_end_the_scan(bundle, catalog, music):
@@ -584,6 +618,23 @@ def test_other_options_look_at_every_file_again(run, music, other):
     run(music / "1.flac", options=WRITE)
     (result,) = run(music / "1.flac", options=replace(WRITE, **other))
     assert result.status is Status.WRITTEN
+
+
+def test_thresholds_of_another_bundle_look_at_every_file_again(run, bundle, catalog, music):
+    run(music / "1.flac", options=WRITE)
+    thresholds = {name: dict.fromkeys(scores, 1.0) for name, scores in bundle.manifest["thresholds"]["scores"].items()}
+    stricter = replace(bundle, manifest={**bundle.manifest, "thresholds": {"scores": thresholds}})
+    (result,) = scan([music / "1.flac"], stricter, catalog, WRITE, load=pytest.fail)
+    assert (result.status, result.genres, result.abstained) == (Status.WRITTEN, (), True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"fast": True}, {"windows": 3}, {"version": "2"}, {"style": Style(3)}, {"vocabulary": Vocabulary(max_genres=1)}],
+)
+def test_whatever_decides_over_a_file_is_in_the_fingerprint_and_how_it_is_done_is_not(other):
+    assert replace(WRITE, **other).fingerprint() != WRITE.fingerprint()
+    assert replace(WRITE, jobs=7, device="cpu", write=False, arguments="x").fingerprint() == WRITE.fingerprint()
 
 
 def test_a_tag_that_somebody_edited_without_a_trace_in_size_and_time_is_noticed(run, music):
@@ -723,7 +774,7 @@ def test_other_music_of_the_same_size_and_time_is_heard(run, tmp_path):
 # Only what was heard
 
 
-def test_without_listening_only_files_of_known_scores_are_dealt_with(run, music):
+def test_without_listening_only_files_of_known_scores_are_dealt_with(run, catalog, music):
     run(music / "1.flac")
     deaf = replace(WRITE, listen=False, top=1)
     results = run(music, options=deaf, listener=Listener(pytest.fail))
@@ -731,6 +782,7 @@ def test_without_listening_only_files_of_known_scores_are_dealt_with(run, music)
     assert results[1].comment == "mtag: guitar"
     assert results[0].error.kind is FailureKind.UNHEARD
     assert "mtag scan" in results[0].error.reason
+    assert catalog.failures() == []  # to be skipped is none
 
 
 def test_without_listening_a_file_is_known_by_its_sound_and_other_music_under_its_name_is_not(run, music):
@@ -792,6 +844,20 @@ def test_a_file_that_another_scan_has_written_meanwhile_is_taken_as_it_is(run, b
             list(scan(find_files([music]), bundle, theirs, WRITE, load=Listener().load))
 
     (result,) = run(music / "1.flac", options=WRITE, listener=Listener(get_ahead))
+    assert (result.status, result.genres, result.error) == (Status.UNCHANGED, ("Rock",), None)
+
+
+def test_a_file_that_another_scan_writes_at_the_last_moment_is_taken_as_it_is(run, bundle, catalog, music, monkeypatch):
+    change = Recorder.change
+
+    def too_late(*arguments: object) -> bool:
+        monkeypatch.undo()
+        with Catalog.open(catalog.path) as theirs:
+            list(scan([music / "1.flac"], bundle, theirs, WRITE, load=Listener().load))
+        return change(*arguments)
+
+    monkeypatch.setattr(Recorder, "change", too_late)
+    (result,) = run(music / "1.flac", options=WRITE)
     assert (result.status, result.genres, result.error) == (Status.UNCHANGED, ("Rock",), None)
 
 

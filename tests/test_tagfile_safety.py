@@ -11,7 +11,7 @@ import pytest
 from mutagen.oggvorbis import OggVorbis
 
 from mtag.errors import FailureKind, FileError
-from mtag.tagfile import Fields, HardLinkedError, HardLinks, read_fields, write
+from mtag.tagfile import Fields, HardLinkedError, HardLinks, read_fields, vorbis, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.plain import plain
 from tests.tagged import MAKERS, all_kinds, audio_digest, planned, refused
@@ -147,6 +147,17 @@ def test_words_that_would_read_as_others_are_not_written(made: Path, tmp_path: P
     before = path.read_bytes()
     with pytest.raises(FileError, match="cannot hold these words"):
         write(path, Fields(("techno; rock",)), audio_digest)  # of several names ID3 2.3 makes just that text
+    assert path.read_bytes() == before
+
+
+def test_a_copy_that_lost_one_of_mtags_own_items_never_replaces_the_file(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(made / "full.flac", tmp_path))
+    before, render = path.read_bytes(), vorbis.render
+    monkeypatch.setattr(vorbis, "render", lambda vendor, items: render(vendor, items[:-1]))  # the way back
+    with pytest.raises(FileError, match="stayed whole"):
+        write(path, FIELDS, audio_digest)
     assert path.read_bytes() == before
 
 
