@@ -275,6 +275,55 @@ def test_permissions_that_would_be_lost_are_a_reason_not_to_write(nobodys: Path)
     assert [path.read_bytes() for path in nobodys.parent.iterdir()] == [OLD]
 
 
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="only Linux has these functions")
+def test_attributes_that_would_be_lost_are_a_reason_not_to_write(
+    nobodys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        os.setxattr(nobodys, "user.rating", b"five")
+    except OSError:
+        pytest.skip("this file system keeps no extended attributes")
+    monkeypatch.setattr("shutil.copystat", fail(errno.EPERM))
+    with pytest.raises(FileError):
+        rewrite(nobodys, become(NEW), accept)
+    assert nobodys.read_bytes() == OLD
+
+
+@POSIX
+@pytest.mark.parametrize("is_root", [True, False])
+def test_the_owner_is_kept_where_that_is_allowed_and_else_the_group(
+    file: Path, monkeypatch: pytest.MonkeyPatch, is_root: bool
+) -> None:
+    given: list[tuple[int, int]] = []
+
+    def chown(path: Path, uid: int, gid: int) -> None:
+        assert is_litter(path.name)
+        if uid != -1 and not is_root:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        given.append((uid, gid))
+
+    monkeypatch.setattr("os.chown", chown)
+    rewrite(file, become(NEW), accept)
+    assert given == [(file.stat().st_uid if is_root else -1, file.stat().st_gid)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files cannot be counted here")
+@pytest.mark.parametrize("hardlinks", [HardLinks.SKIP, HardLinks.INPLACE])
+def test_nothing_stays_open(file: Path, hardlinks: HardLinks) -> None:
+    if hardlinks is HardLinks.INPLACE:
+        file.with_name("other.mp3").hardlink_to(file)
+    before = len(os.listdir("/proc/self/fd"))
+    rewrite(file, become(NEW), accept, hardlinks=hardlinks)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_the_system_lets_nobody_write_is_left_alone(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(FileError, match="write-protected"):
+        rewrite(file, become(NEW), accept)
+    assert file.read_bytes() == OLD
+
+
 @pytest.mark.parametrize("mode", [0o444, 0o400])
 def test_a_write_protected_file_is_left_alone_even_by_root(file: Path, mode: int) -> None:
     file.chmod(mode)
@@ -332,6 +381,33 @@ def test_a_file_that_another_program_has_open_for_writing_is_left_to_it(file: Pa
     assert not [path for path in file.parent.iterdir() if is_litter(path.name)]
     with file.open("rb"):
         assert rewrite(file, become(NEW), accept, hardlinks=hardlinks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
+def test_who_opens_a_file_at_the_moment_it_is_looked_at_does_not_end_mtag(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    call, signals, refused = fcntl.fcntl, list[int](), list[Path]()
+
+    def opened(descriptor: int, command: int, *rest: int) -> int:
+        if command == fcntl.F_SETLEASE and rest == (fcntl.F_UNLCK,):
+            try:
+                os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+            except BlockingIOError:
+                refused.append(file)
+        return call(descriptor, command, *rest)
+
+    monkeypatch.setattr("fcntl.fcntl", opened)
+    before = signal.signal(signal.SIGIO, lambda number, frame: signals.append(number))
+    try:
+        assert not is_open_for_writing(file)
+    finally:
+        signal.signal(signal.SIGIO, before)
+    if not refused:
+        pytest.skip("this file system gives no leases")
+    assert not signals
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")

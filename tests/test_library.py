@@ -553,6 +553,21 @@ def test_a_file_that_another_mtag_works_on_is_waited_for_and_then_written(run, c
         assert statuses(run(music / "1.flac", options=WRITE)) == ["written"]
 
 
+def test_after_a_stop_nobody_waits_for_another_mtag(bundle, catalog, music, monkeypatch):
+    stop, looks = threading.Event(), []
+
+    def look(mine: Catalog, path: Path) -> bool:
+        looks.append(path)
+        stop.set()
+        return len(looks) < 100
+
+    monkeypatch.setattr(Catalog, "is_being_changed", look)
+    with Catalog.open(catalog.path) as other:
+        other.record_change(other.begin_run("", ""), music / "1.flac", "{}", "{}")
+        list(scan([music / "1.flac"], bundle, catalog, WRITE, load=Listener().load, stop=stop))
+    assert len(looks) == 1
+
+
 def test_weights_that_cannot_be_loaded_end_the_scan(bundle, catalog, music):
     def load():
         raise WeightsError("no weights here")
