@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import mutagen
@@ -21,7 +22,7 @@ from mtag.library import ScanOptions, scan
 from mtag.pending import settle
 from mtag.results import Restored, ScanResult, Status
 from mtag.strip import strip
-from mtag.tagfile import Field, GenrePolicy, HardLinks, Mtime, read_fields
+from mtag.tagfile import Field, GenrePolicy, HardLinks, Mtime, read_fields, snapshot
 from mtag.undo import LAST, UndoOptions, changes_of, find_run, undo
 from mtag.walk import find_files
 from tests.tagged import all_kinds
@@ -43,6 +44,12 @@ def catalog(tmp_path):
         yield opened
 
 
+@cache
+def sound_of(name: str) -> str:
+    """The sound of one of the files, taken once."""
+    return packet_digest(all_kinds() / name)
+
+
 @pytest.fixture
 def music(catalog, bundle, tmp_path) -> Path:
     """Files of every kind whose scores are known."""
@@ -52,7 +59,7 @@ def music(catalog, bundle, tmp_path) -> Path:
             path.unlink()
         else:
             catalog.remember(
-                path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1, packet_digest(path))
+                path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1, sound_of(path.name))
             )
     return folder
 
@@ -273,7 +280,7 @@ def test_time_stamps_are_kept_or_bumped_all_the_way(catalog, bundle, music, mtim
     paths = [music / "full.flac", music / "v23.mp3"]
     for path in paths:
         os.utime(path, (1, 1_000_000))
-        catalog.remember(path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1, packet_digest(path)))
+        catalog.remember(path, path.stat(), bundle.fingerprint(), Heard(scores_of(HEARD), 1.2, 1, sound_of(path.name)))
     write(catalog, bundle, *paths, mtime=mtime)
     assert {path.stat().st_mtime_ns for path in paths} == {1_000_000 * 10**9 + later}
     assert {result.status for result in write(catalog, bundle, *paths)} == {Status.UNCHANGED}
@@ -390,6 +397,35 @@ def test_a_file_that_is_away_stays_pending_for_another_time(catalog, bundle, mus
     assert settle(catalog) == 0
     (music / "away").rename(song)
     assert settle(catalog) == 1
+
+
+def leave_pending(catalog: Catalog, song: Path) -> None:
+    """What a run leaves behind that ends before it has touched a file."""
+    said = snapshot(song).to_json()
+    with Catalog.open(catalog.path) as killed:
+        killed.record_change(killed.begin_run("", "1.0"), song, said, said)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_what_cannot_be_looked_at_stays_pending_and_stops_nothing(catalog, music, tmp_path, is_damaged):
+    song = music / "full.flac"
+    leave_pending(catalog, song)
+    if is_damaged:
+        song.write_bytes(b"fLaC rubbish")
+    else:
+        music.rename(tmp_path / "away")  # say a disk that was pulled out
+    assert settle(catalog) == 0
+    assert [change.is_pending for change in catalog.changes(1)] == [True]
+
+
+def test_a_file_that_has_moved_since_is_looked_at_where_it_is(catalog, music):
+    song, moved = music / "full.flac", music / "moved.flac"
+    leave_pending(catalog, song)
+    song.rename(moved)
+    (relative,) = [found for found in catalog.relatives(moved, moved.stat()) if found.path == song]
+    catalog.move_track(relative.id, moved, moved.stat())
+    assert settle(catalog) == 1
+    assert catalog.changes(1) == []  # it says what it said before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills need signals")
