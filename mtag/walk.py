@@ -41,12 +41,13 @@ def _find(given: Path, seen: set[Identity], every_name: bool) -> Iterator[Path |
         path = ahead.pop()
         try:
             stat = os.stat(path)
+            is_folder = mode.S_ISDIR(stat.st_mode)
+            if is_folder and _leads_up(path, given):
+                continue  # and may be named itself
             by_name = every_name and stat.st_nlink > 1 and mode.S_ISREG(stat.st_mode)
             if _is_known(os.path.realpath(path) if by_name else (stat.st_dev, stat.st_ino), seen):
                 continue
-            if mode.S_ISDIR(stat.st_mode):
-                if _leads_up(path, given):
-                    continue
+            if is_folder:
                 ahead.extend(reversed(_entries(path)))
             elif mode.S_ISREG(stat.st_mode):
                 yield path

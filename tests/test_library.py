@@ -113,6 +113,8 @@ def test_a_link_back_up_leads_to_nothing_that_was_not_asked_for(tmp_path):
     (tmp_path / "a" / "loop").symlink_to("..")
     (tmp_path / "a" / "more").symlink_to(tmp_path / "beside")
     assert [path.name for path in find_files([tmp_path / "a"])] == ["song.mp3", "linked.mp3"]
+    names = [path.name for path in find_files([tmp_path / "a", tmp_path])]
+    assert names == ["song.mp3", "linked.mp3", "other.mp3"]  # named itself, it is gone through
 
 
 @needs_links
