@@ -293,7 +293,11 @@ def _remove_if_abandoned(copy: Path) -> bool:
         if sys.platform == "win32":
             copy.rename(copy)  # fails where another process has the file open
         with copy.open("r+b") as file:
-            if not _lock(file) and time.time() - copy.stat().st_mtime < LITTER_SECONDS:
+            is_ours = _lock(file)
+            if is_ours is False:
+                return False
+            # Its modification time may be that of the file it is to replace.
+            if is_ours is None and time.time() - copy.stat().st_ctime < LITTER_SECONDS:
                 return False
             if not inplace.finish(copy, file):
                 return False
@@ -306,6 +310,6 @@ def _remove_if_abandoned(copy: Path) -> bool:
     return True
 
 
-def _lock(file: BinaryIO, *, wait: bool = False) -> bool:
+def _lock(file: BinaryIO, *, wait: bool = False) -> bool | None:
     """Mark a copy as in use until it is closed; on Windows, where a lock would keep readers out, being open does it."""
     return sys.platform == "win32" or lock(file, wait=wait)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
+from pathlib import Path
 from typing import BinaryIO
 
 POLL_SECONDS = 0.1
+HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what a system says of a file that somebody has locked
 
 
-def lock(file: BinaryIO, *, wait: bool = False) -> bool:
+def open_lock(path: Path, mode: str) -> BinaryIO:
+    """Open a file to lock it; one that another user has left, for reading, which is enough on most file systems."""
+    try:
+        return path.open(mode)  # type: ignore[return-value]
+    except PermissionError:
+        return path.open("rb")
+
+
+def lock(file: BinaryIO, *, wait: bool = False) -> bool | None:
     """Lock an open file against other processes.
 
     Parameters
@@ -21,7 +32,7 @@ def lock(file: BinaryIO, *, wait: bool = False) -> bool:
 
     Returns
     -------
-    Whether it is ours now: not where somebody else has it, or its file system knows no locks.
+    Whether it is ours now, False where somebody else has it; None where its file system knows no locks.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -30,7 +41,9 @@ def lock(file: BinaryIO, *, wait: bool = False) -> bool:
             file.seek(0)
             try:
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            except OSError:
+            except OSError as error:
+                if error.errno not in HELD:
+                    return None
                 if not wait:
                     return False
                 time.sleep(POLL_SECONDS)
@@ -40,6 +53,6 @@ def lock(file: BinaryIO, *, wait: bool = False) -> bool:
 
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        return False
+    except OSError as error:
+        return False if error.errno in HELD else None
     return True

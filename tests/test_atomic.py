@@ -600,13 +600,15 @@ def test_litter_of_killed_processes_is_removed_and_nothing_else(tmp_path: Path) 
 def test_where_locks_do_not_work_litter_belongs_to_nobody_after_a_day(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atomic, "_lock", lambda copy, wait=False: False)
-    old, young = (file.with_name(litter_name(file.name)) for _ in range(2))
-    for copy, hours in ((old, 25), (young, 23)):
-        copy.write_bytes(NEW)
-        os.utime(copy, (time.time() - hours * 3600,) * 2)
-    assert remove_litter(file.parent) == 1
-    assert (old.exists(), young.exists()) == (False, True)
+    monkeypatch.setattr(atomic, "_lock", lambda copy, wait=False: None)
+    copy = file.with_name(litter_name(file.name))
+    copy.write_bytes(NEW)
+    os.utime(copy, (0, 0))  # as old as what it is to replace
+    now = time.time()
+    for hours, is_left in ((23, True), (25, False)):
+        monkeypatch.setattr("time.time", lambda hours=hours: now + hours * 3600)
+        assert remove_litter(file.parent) == (not is_left)
+        assert copy.exists() is is_left
 
 
 def test_litter_that_cannot_be_read_is_left_and_hinders_nobody(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -619,7 +621,13 @@ def test_litter_that_cannot_be_read_is_left_and_hinders_nobody(file: Path, monke
 
 def test_a_copy_that_a_process_works_on_is_no_litter(file: Path) -> None:
     removed = []
-    rewrite(file, become(NEW), lambda copy: removed.append(remove_litter(copy.parent)))
+    os.utime(file, (0, 0))  # its copy gets this time, too
+
+    def check(copy: Path) -> None:
+        os.utime(copy, (0, 0))
+        removed.append(remove_litter(copy.parent))
+
+    rewrite(file, become(NEW), check, mtime=Mtime.KEEP)
     assert removed == [0]
     assert file.read_bytes() == NEW
 
