@@ -17,7 +17,7 @@ from mtag.audio.decode import versions
 from mtag.audio.decoders import Decoders
 from mtag.audio.windows import WindowReader
 from mtag.bundle import load_bundle
-from mtag.catalog import Catalog, default_path
+from mtag.catalog import Catalog, default_path, is_begun
 from mtag.constants import HOP_LENGTH, N_FFT, N_MELS, POWER_FLOOR, SAMPLE_RATE, WINDOW_SAMPLES
 from mtag.ensemble import Ensemble, built_in_devices, load_ensemble
 from mtag.errors import MtagError
@@ -124,9 +124,9 @@ def _decoding(options: Options) -> str:
 
 def _catalog(options: Options) -> str:
     path = options.catalog or default_path()
-    if not path.exists():
+    if not is_begun(path):
         return f"{path}: there is none yet"
-    with Catalog.open(path) as catalog:
+    with Catalog.open(options.catalog) as catalog:
         if catalog.notice:
             raise _AmissError(catalog.notice)
         info = catalog.info()

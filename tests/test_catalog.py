@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtag.catalog import Catalog, Change, default_path, salvage
+from mtag.catalog import Catalog, Change, default_path, opening, salvage
 from mtag.catalog.schema import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION
 from mtag.catalog.scores import Heard, Models
 from mtag.errors import CatalogError, FailureKind
@@ -585,9 +585,15 @@ def test_processes_that_find_the_same_damage_share_one_rescue(with_run):
     assert sorted(path.name for path in with_run.parent.iterdir()) == ["catalog.db", "catalog.db.corrupt-1"]
 
 
+def default_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the catalog lies, of a user who has chosen no other place."""
+    monkeypatch.delenv("MTAG_CATALOG", raising=False)
+    monkeypatch.setattr("mtag.catalog.default_path", lambda: folder / "catalog.db")
+    return folder / "catalog.db"
+
+
 def test_rubbish_has_nothing_that_could_be_saved(tmp_path, monkeypatch):
-    place = tmp_path / "catalog.db"
-    monkeypatch.setenv("MTAG_CATALOG", str(place))
+    place = default_place(tmp_path, monkeypatch)
     place.write_bytes(b"rubbish" * 1000)
     with Catalog.open() as catalog:
         assert catalog.notice.endswith("with what could be read of it: 0 tracks and 0 changes.")
@@ -601,8 +607,7 @@ def test_each_damaged_catalog_keeps_its_own_name(filled):
 
 
 def test_rubbish_in_the_catalogs_own_place_is_moved_aside(tmp_path, monkeypatch):
-    place = tmp_path / "catalog.db"
-    monkeypatch.setenv("MTAG_CATALOG", str(place))
+    place = default_place(tmp_path, monkeypatch)
     place.write_bytes(b"rubbish" * 1000)
     with Catalog.open() as catalog:
         assert catalog.path == place
@@ -620,12 +625,14 @@ def test_a_catalog_of_a_newer_mtag_is_refused_and_left_alone(filled):
     assert [path.name for path in filled.parent.iterdir()] == ["catalog.db"]
 
 
+@pytest.mark.parametrize("by_variable", [False, True])
 @pytest.mark.parametrize("content", [b"ID3 a song" * 500, b"short"])
-def test_a_file_that_is_no_catalog_is_refused_and_left_alone(tmp_path, content):
+def test_a_file_that_is_no_catalog_is_refused_and_left_alone(tmp_path, monkeypatch, content, by_variable):
     place = tmp_path / "song.mp3"
     place.write_bytes(content)
+    monkeypatch.setenv("MTAG_CATALOG", str(place))
     with pytest.raises(CatalogError, match="not a catalog"):
-        Catalog.open(place)
+        Catalog.open(None if by_variable else place)
     assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
     assert place.read_bytes() == content
 
@@ -652,8 +659,113 @@ def test_a_place_that_cannot_be_is_one_sentence(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CatalogError, match="cannot be used"):
         Catalog.open(tmp_path / "file" / "catalog.db")
-    with pytest.raises(CatalogError, match="cannot be used"):
-        Catalog.open(tmp_path)
+    for place in (tmp_path, Path(os.devnull), Path("/"), Path()):
+        with pytest.raises(CatalogError, match="cannot be used"):
+            Catalog.open(place)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CatalogError, match="no regular file"):
+        Catalog.open(tmp_path / "pipe")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_nothing_is_noted_in_a_catalog_that_was_deleted_or_replaced(with_run):
+    with Catalog.open(with_run) as catalog:
+        run = catalog.begin_run("{}", "1.0")
+        with_run.rename(f"{with_run}.away")
+        with pytest.raises(CatalogError, match="moved or deleted"):
+            catalog.record_change(run, Path("/300.mp3"), "{}", "{}")
+        with Catalog.open(with_run), pytest.raises(CatalogError, match="moved or deleted"):
+            catalog.begin_run("{}", "1.0")
+
+
+def test_a_damaged_catalog_that_a_run_is_at_work_with_is_not_put_aside(with_run):
+    with Catalog.open(with_run) as catalog:
+        run = catalog.begin_run("{}", "1.0")
+        root = root_page(with_run, "failures")
+        catalog.vacuum()
+        overwrite_pages(with_run, lambda number, page: number == root)
+        with pytest.raises(CatalogError, match="is damaged, and another mtag is at work with it"):
+            Catalog.open(with_run)
+        assert catalog.record_change(run, Path("/300.mp3"), '{"before": 300}', "{}")
+    assert len(saved_changes(with_run)) == 301
+
+
+def test_a_catalog_is_the_same_by_a_link(tmp_path, with_run):
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(with_run)
+    with Catalog.open(link) as catalog, Catalog.open(with_run) as other:
+        assert other.is_alive(catalog.begin_run("{}", "1.0"))
+
+
+def test_a_rescue_is_gone_on_with_whatever_a_killed_one_has_left(with_run):
+    root = root_page(with_run, "runs")
+    overwrite_pages(with_run, lambda number, page: number == root)
+    with_run.rename(f"{with_run}.damaged")
+    with_run.write_bytes(bytes(8192))  # what SQLite writes before its transaction's first page
+    assert len(saved_changes(with_run)) == 300
+
+
+def test_a_catalog_whose_tables_are_not_known_any_more_gives_way_at_once(with_run):
+    content = with_run.read_bytes()
+    with_run.write_bytes(content[:2000] + b"\xaa" * 2096 + content[4096:])
+    with Catalog.open(with_run) as catalog:
+        aside = Path(f"{with_run}.corrupt-1")
+        assert f"{aside} " in catalog.notice
+    assert len(aside.read_bytes()) == len(content)
+    with Catalog.open(with_run) as again:
+        assert again.notice is None
+
+
+def test_one_damaged_row_costs_no_other(with_run):
+    with Catalog.open(with_run) as catalog:
+        catalog.record_failure(Path("/other.mp3"), stat(), FailureKind.DECODE, "cannot be decoded")
+    with closing(sqlite3.connect(with_run)) as connection, connection:
+        connection.execute("UPDATE failures SET kind = 'crasj' WHERE path = ?", (b"/bad.mp3",))
+        connection.execute("UPDATE changes SET before = CAST(x'7bff' AS TEXT) WHERE id = 1")
+        connection.execute("UPDATE failures SET reason = CAST(x'ff' AS TEXT) WHERE path = ?", (b"/other.mp3",))
+    with Catalog.open(with_run) as catalog:
+        assert [failure.path.name for failure in catalog.failures()] == ["other.mp3"]
+        (run,) = catalog.runs()
+        assert len(catalog.changes(run.id)) == 300
+        assert catalog.forget_failures() == 2
+
+
+def test_a_backup_that_does_not_succeed_leaves_nothing(tmp_path, monkeypatch):
+    place = tmp_path / "catalog.db"
+    with closing(sqlite3.connect(place)) as connection:
+        for statement in (*_MIGRATIONS[0], "PRAGMA user_version = 1"):
+            connection.execute(statement)
+        connection.commit()
+
+    def fill_up(_: sqlite3.Connection) -> None:
+        Path(f"{place}.older-1").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(opening, "closing", fill_up)
+    with pytest.raises(CatalogError, match="No space left"):
+        Catalog.open(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["catalog.db"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions there")
+def test_locks_that_another_user_has_left_are_no_hindrance(with_run, monkeypatch):
+    for name in ("catalog.db-lock", "catalog.db-run-1"):
+        (with_run.parent / name).touch()
+    real = Path.open
+
+    def refusing(path: Path, mode: str = "r", *rest: object) -> object:
+        if mode in ("ab", "rb+") and path.name != "catalog.db":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, mode, *rest)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with Catalog.open(with_run) as catalog:
+        assert not catalog.is_alive(1)
 
 
 def test_the_catalog_lies_where_the_environment_says_or_in_the_users_data(tmp_path, monkeypatch):

@@ -74,6 +74,11 @@ def test_a_catalog_that_had_to_give_way_is_told(options):
     assert "made by a newer mtag" in amiss(options)["catalog"]
 
 
+def test_a_catalog_that_waits_to_be_saved_is_not_none(options):
+    options.catalog.with_name(f"{options.catalog.name}.damaged").write_bytes(b"half a catalog")
+    assert "the catalog was damaged; it was moved to " in amiss(options)["catalog"]
+
+
 def test_an_error_that_nobody_foresaw_is_a_finding(options, monkeypatch):
     def missing(window):
         raise ImportError("No module named 'librosa'")

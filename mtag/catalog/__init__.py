@@ -15,13 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtag.catalog.opening import is_foreign, open_file
+from mtag.catalog.opening import is_begun, open_file
 from mtag.catalog.runs import Change, Run, Runs
 from mtag.catalog.scores import Heard, Models, Scores, heard_of
 from mtag.catalog.store import explained, path_key, path_of, signed, utf8
-from mtag.errors import CatalogError, FailureKind
+from mtag.errors import FailureKind
 
-__all__ = ["Catalog", "Change", "Failure", "Info", "Run", "Track", "default_path"]
+__all__ = ["Catalog", "Change", "Failure", "Info", "Run", "Track", "default_path", "is_begun"]
+
+VARIABLE = "MTAG_CATALOG"  # of the environment, names the file
+KINDS = {kind.value for kind in FailureKind}
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,13 @@ class Catalog(Runs, Scores):
         Raises
         ------
         CatalogError
-            Where the file cannot be opened or written, is of a newer mtag, or `path` names one that is no catalog.
+            Where the file cannot be opened or written, is of a newer mtag, or `path` or MTAG_CATALOG names one that is
+            no catalog.
         """
-        place = path or default_path()
-        if path and is_foreign(path):
-            raise CatalogError(f"{path} is not a catalog of mtag; choose another file")
+        place = Path(os.path.realpath(path or default_path()))
         with explained(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            connection, notice = open_file(place)
+            connection, notice = open_file(place, is_named=bool(path or os.environ.get(VARIABLE)))
         return cls(place, connection, notice)
 
     def __enter__(self) -> Catalog:
@@ -127,7 +129,12 @@ class Catalog(Runs, Scores):
         rows = self._rows(
             f"SELECT path, size, mtime_ns, kind, reason, happened FROM failures WHERE {where} ORDER BY path", values
         )
-        return [Failure(path_of(row[0]), row[1], row[2], FailureKind(row[3]), *row[4:]) for row in rows]
+        # Another kind is damage, and its file is dealt with as if it had not failed yet.
+        return [
+            Failure(path_of(path), size, mtime_ns, FailureKind(kind), *rest)
+            for path, size, mtime_ns, kind, *rest in rows
+            if kind in KINDS
+        ]
 
     def forget_failures(self, under: Path | None = None) -> int:
         """Forget the failures of files under a path, or all; gives their number."""
@@ -187,7 +194,7 @@ class Catalog(Runs, Scores):
 
 def default_path() -> Path:
     """Where the catalog lies: the environment's MTAG_CATALOG, else `catalog.db` in the user's data folder."""
-    chosen = os.environ.get("MTAG_CATALOG")
+    chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
     from platformdirs import user_data_path

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from mtag.catalog.runlocks import is_held, lock_path, runs_with_locks
 from mtag.catalog.salvage import salvage
 from mtag.catalog.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, transaction, version_of
 from mtag.catalog.store import BUSY_SECONDS
 from mtag.errors import CatalogError
-from mtag.filelock import lock
+from mtag.filelock import lock, open_lock
 
 CORRUPT, OLDER = "corrupt", "older"  # what a catalog that was put aside is called
 LOGS = ("-wal", "-shm")  # what SQLite may keep beside a file
@@ -29,34 +30,55 @@ class DamagedError(CatalogError):
     """A catalog that has to give way to a fresh one."""
 
 
-def open_file(path: Path) -> Opened:
+def open_file(path: Path, *, is_named: bool) -> Opened:
     """Open a catalog, begin one, or bring an older one to the present format; a damaged one gives way.
+
+    Parameters
+    ----------
+    path
+        The file, without symbolic links in it: what is locked or lies beside it must be the same for everybody.
+    is_named
+        Whether somebody chose the file, who may have mistaken another one for a catalog.
 
     Raises
     ------
     CatalogError
-        It was made by a newer mtag.
+        It is no catalog, was made by a newer mtag, or is damaged and in use.
     OSError, sqlite3.Error
         It cannot be opened or written.
     """
     # While somebody looks at a damaged file nobody may put it aside: SQLite deletes logs by their names in the end.
+    if path.exists() and not path.is_file():
+        raise CatalogError(f"the catalog {path} cannot be used (it is no regular file)")
     with _alone(path):
+        if is_named and _is_foreign(path):
+            raise CatalogError(f"{path} is not a catalog of mtag; choose another file")
         return _open_or_mend(path)
 
 
-def is_foreign(path: Path) -> bool:
+def is_begun(path: Path) -> bool:
+    """Whether there is a catalog, be it one that waits for what can be read of it to be saved."""
+    return path.exists() or _waiting(path).exists()
+
+
+def _is_foreign(path: Path) -> bool:
     """Whether a file holds something other than a catalog; a missing or an empty file does not."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(72)
-    except OSError:
-        return False  # opening the catalog gives the better sentence
-    return bool(header) and header[68:72] != APPLICATION_ID.to_bytes(4, "big")
+    header = _header(path)
+    is_unborn = _waiting(path).exists() and not any(header)
+    return bool(header) and not is_unborn and header[68:72] != APPLICATION_ID.to_bytes(4, "big")
+
+
+def _header(path: Path) -> bytes:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        return file.read(72)
+    return b""
 
 
 def _connect(path: Path) -> Opened:
     """Open a file that is whole, or begin one (DamagedError)."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    # One damaged letter is to cost its own row only: whoever reads that finds that it makes no sense.
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise DamagedError(f"the catalog {path} is damaged")
@@ -99,8 +121,13 @@ def _bring_up_to_date(path: Path, connection: sqlite3.Connection) -> str | None:
 def _back_up(path: Path) -> str:
     """Copy an older catalog as it is; gives the sentence for the user."""
     aside = _free_name(path, OLDER)
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(aside)) as target:
-        source.backup(target)
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(aside)) as target:
+            source.backup(target)
+    except BaseException:
+        for name in (aside, Path(f"{aside}-journal")):
+            name.unlink(missing_ok=True)
+        raise
     return f"the catalog was upgraded to the format of this mtag; the old one is kept at {aside}."
 
 
@@ -115,11 +142,15 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 def _open_or_mend(path: Path) -> Opened:
     """Open a catalog, even one that is damaged, or was being put aside when a process was killed."""
     waiting = _waiting(path)
-    if waiting.exists() and not path.exists():
+    if waiting.exists() and not any(_header(path)):  # a rescue was cut off before its transaction reached the file
+        for suffix in ("", "-journal"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
         _rename(path, waiting)  # its logs, which may not have followed it yet
     try:
         connection, notice = _connect(path)
     except DamagedError:
+        if any(is_held(lock_path(path, run)) for run in runs_with_locks(path)):
+            raise CatalogError(f"the catalog {path} is damaged, and another mtag is at work with it") from None
         if waiting.exists():  # one from before, which was read already
             _rename(waiting, _free_name(path, CORRUPT))
         _rename(path, waiting)
@@ -136,7 +167,7 @@ def _alone(path: Path) -> Iterator[None]:
     """Be the only process that opens a catalog at this moment."""
     place = path.with_name(f"{path.name}-lock")
     while True:
-        with place.open("ab") as file:
+        with open_lock(place, "ab") as file:
             lock(file, wait=True)
             if os.fstat(file.fileno()).st_nlink:
                 try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mtag.catalog.runlocks import is_held, lock_path, runs_with_locks
 from mtag.catalog.store import Store, explained, path_key, path_of, state_of
 from mtag.filelock import lock
 
@@ -70,13 +71,14 @@ class Runs(Store):
 
     def begin_run(self, arguments: str, version: str, command: str = "scan") -> int:
         """Note that a run begins to change files; gives its number."""
+        self._refuse_if_gone()
         with self._transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO runs (started, arguments, version, command) VALUES (?, ?, ?, ?)",
                 (time.time(), arguments, version, command),
             )
             run = int(cursor.lastrowid or 0)
-            self._locks[run] = self._lock_path(run).open("ab")
+            self._locks[run] = lock_path(self.path, run).open("ab")
             lock(self._locks[run])
         return run
 
@@ -92,6 +94,7 @@ class Runs(Store):
         To be followed, once the file has been dealt with, by `confirm_change` or `drop_change`. None, and nothing is
         kept, where another run is changing the same file at this moment.
         """
+        self._refuse_if_gone()
         key = path_key(path)
         # A power cut after the file is renamed must still find the before-values.
         self._row("PRAGMA synchronous = FULL")
@@ -163,15 +166,7 @@ class Runs(Store):
 
     def is_alive(self, run: int) -> bool:
         """Whether the process that began a run still works on it."""
-        if run in self._locks:
-            return True
-        try:
-            with self._lock_path(run).open("rb+") as file:
-                return not lock(file)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True  # it cannot be told: better to leave its changes alone
+        return run in self._locks or is_held(lock_path(self.path, run))
 
     def close(self) -> None:
         """Close the file; committed rows stay."""
@@ -185,24 +180,20 @@ class Runs(Store):
             for number, run, path, before, after, pending, place in self._rows(sql, values)
         ]
 
-    def _lock_path(self, run: int) -> Path:
-        return self.path.with_name(f"{self.path.name}-run-{run}")
-
     def _unlock(self, run: int) -> None:
         if held := self._locks.pop(run, None):
             held.close()
             with explained(self.path), suppress(FileNotFoundError):
-                self._lock_path(run).unlink()
+                lock_path(self.path, run).unlink()
 
     def sweep(self) -> None:
         """Delete the lock files of dead runs, among them finished ones that were killed before they could do so."""
-        prefix = f"{self.path.name}-run-"
         with explained(self.path):
-            left = {name.removeprefix(prefix) for name in os.listdir(self.path.parent) if name.startswith(prefix)}
+            left = runs_with_locks(self.path)
         if not left:
             return
         # A run that is not in the table yet is about to begin, and may not have locked its file so far: leave that.
         for (run,) in self._rows("SELECT id FROM runs"):
             if str(run) in left and not self.is_alive(run):
                 with suppress(OSError):
-                    self._lock_path(run).unlink()
+                    lock_path(self.path, run).unlink()

@@ -120,7 +120,10 @@ def _readable(table: str, source: sqlite3.Connection) -> Iterator[Row]:
 
 def _most_rows(source: sqlite3.Connection) -> int:
     """How many rows a file could hold."""
-    (n_pages,), (page_size,) = (source.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    try:
+        (n_pages,), (page_size,) = (source.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    except sqlite3.DatabaseError:  # the tables themselves are not known any more
+        return 0
     return int(n_pages * page_size // ROW_BYTES)
 
 

@@ -21,11 +21,22 @@ class Store:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        with explained(path):
+            self._file = os.stat(path)
 
     def close(self) -> None:
         """Close the file; committed rows stay."""
         with explained(self.path):
             self._connection.close()
+
+    def _refuse_if_gone(self) -> None:
+        """Refuse to go on in a file that nobody would look into afterwards."""
+        try:
+            is_there = os.path.samestat(os.stat(self.path), self._file)
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise CatalogError(f"the catalog {self.path} was moved or deleted while it was in use")
 
     def _row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         with explained(self.path):

@@ -39,7 +39,10 @@ class Snapshot:
         try:
             data = json.loads(text)
             dialect_of(data["spelling"])
-            items = tuple((index, Item(key, base64.b64decode(raw), place)) for index, key, raw, place in data["items"])
+            items = tuple(
+                (index, Item(key, base64.b64decode(raw, validate=True), place))
+                for index, key, raw, place in data["items"]
+            )
             fields = frozenset(map(Field, data["fields"])) if "fields" in data else FIRST_FIELDS
             return cls(data["spelling"], data["tagged"], items, fields, tuple(data.get("room", ())))
         except (AttributeError, IndexError, KeyError, TypeError) as error:
