@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,20 @@ def test_fingerprints_tell_the_combinations_apart():
     assert bundle.fingerprint(FULL) == load_bundle().fingerprint(FULL)
 
 
+@pytest.mark.parametrize("name", ["model1", "model2", "model3", "combiner_123", "combiner_12", "model1_int8"])
+def test_a_fingerprint_changes_with_every_network_that_takes_part_and_no_other(name):
+    bundle = load_bundle()
+    other = {**bundle.manifest["files"], name: {**bundle.manifest["files"][name], "sha256": "0" * 64}}
+    changed = replace(bundle, manifest={**bundle.manifest, "files": other})
+    assert (changed.fingerprint() != bundle.fingerprint()) == (name in (*MEMBERS, combiner_of(FULL)))
+
+
+def test_a_tag_without_a_threshold_is_never_believed():
+    bundle = load_bundle()
+    thresholds = {"scores": {FULL: {"rock": None, "opera": 0.25}}}
+    assert replace(bundle, manifest={"thresholds": thresholds}).thresholds() == {"rock": float("inf"), "opera": 0.25}
+
+
 def test_a_folder_without_a_bundle_is_named(tmp_path):
     with pytest.raises(WeightsError, match="no weights bundle"):
         load_bundle(tmp_path)
@@ -60,7 +75,18 @@ def test_the_environment_names_another_bundle(copy, monkeypatch):
     assert load_bundle().folder == copy
 
 
-@pytest.mark.parametrize("changes", [{"format": 99}, {"features": {}}, {"tags": ["rock"]}, {"files": {}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 99},
+        {"features": {}},
+        {"tags": ["rock"]},
+        {"tags": ["rock"] * 51},
+        {"files": {}},
+        {"thresholds": {}},
+        {"thresholds": {"scores": {FULL: {}}}},
+    ],
+)
 def test_a_manifest_that_does_not_fit_is_refused(copy, changes):
     change_manifest(copy, **changes)
     with pytest.raises(WeightsError):

@@ -56,6 +56,7 @@ def test_a_device_that_is_not_there_is_refused():
 
 def test_the_device_that_really_runs_is_told(ensemble):
     assert ensemble.device == "cpu"
+    assert ensemble.batch_size == 1  # more would only take memory
 
 
 def test_members_can_be_heard_alone(ensemble):
