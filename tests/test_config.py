@@ -97,6 +97,11 @@ def test_a_player_that_does_not_exist_is_named_with_the_nearest():
         ),
         ('[vocabulary.rename]\nindian = "a; b"', "[vocabulary.rename] indian: a word cannot hold a semicolon"),
         ('[vocabulary.rename]\nindian = "17"', "[vocabulary.rename] indian: players would take that for a code"),
+        ('[vocabulary.rename]\nindian = "RX"', "[vocabulary.rename] indian: players would take that for a code"),
+        (
+            '[vocabulary.rename]\nindian = "raga "',
+            "[vocabulary.rename] indian: a word cannot have line breaks, nor spaces",
+        ),
         ('[vocabulary.rename]\nindian = "a\\nb"', "[vocabulary.rename] indian: a word cannot have line breaks"),
         ('[vocabulary]\nhide = "weird"', '[vocabulary] hide: has to be a list of texts: ["...", "..."]'),
         ('[vocabulary]\nhide = ["wierd"]', '[vocabulary] hide: no tag is called "wierd"; did you mean weird?'),
@@ -110,6 +115,7 @@ def test_a_player_that_does_not_exist_is_named_with_the_nearest():
         ("[players.car]\nid3 = 2.3", "[players.car] id3: has to be text in quotes"),
         ('[players.car]\nseparator = " "', "[players.car] separator: has to be text that can be seen"),
         ("[players.car]\ngenres = 0", "[players.car] genres: has to be a whole number, at least 1"),
+        ("[players.car]\ngenres = true", "[players.car] genres: has to be a whole number, at least 1"),
         ("[players.car]\ngenre = 1", "[players.car] genre: there is no such key; did you mean genres?"),
         ("[players.car.fields]\nmod = []", "[players.car.fields] mod: there is no such key; did you mean mood?"),
         ("[players]\ncar = 3", "[players] car: has to be a table"),
@@ -133,6 +139,8 @@ def test_the_file_is_the_named_one_then_the_environments_then_the_usual_one(monk
     monkeypatch.setenv("MTAG_CONFIG", str(tmp_path / "mine.toml"))
     assert config_path(tmp_path / "named.toml") == tmp_path / "named.toml"
     assert config_path() == tmp_path / "mine.toml"
+    monkeypatch.setenv("MTAG_CONFIG", "~/mine.toml")
+    assert config_path() == Path.home() / "mine.toml"
     monkeypatch.delenv("MTAG_CONFIG")
     assert config_path().name == "config.toml"
 

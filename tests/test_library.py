@@ -23,7 +23,7 @@ from mtag.audio.decoders import Decoders
 from mtag.bundle import Bundle, load_bundle
 from mtag.catalog import Catalog
 from mtag.catalog.scores import Heard
-from mtag.errors import CatalogError, FailureKind, FileError, WeightsError
+from mtag.errors import CatalogError, FailureKind, FileError, SkippedError, WeightsError
 from mtag.hearing import Ears, Track, hear, in_order, settled
 from mtag.ledger import only_failed
 from mtag.library import ScanOptions, scan
@@ -924,10 +924,11 @@ def test_a_summary_counts_each_file_once():
         ScanResult(Path("b"), Status.WRITTEN, duration=60.0),
         ScanResult(Path("c"), Status.UNCHANGED, duration=30.0, abstained=True),
         ScanResult(Path("d"), Status.UNCHANGED, duration=30.0, cached=True),
+        ScanResult(Path("e"), Status.SKIPPED, error=SkippedError(Path("e"), FailureKind.UNHEARD, "is not heard yet")),
     ):
         summary.add(result)
-    assert summary.n_files == 4
-    assert dict(summary.counts) == {Status.FAILED: 1, Status.WRITTEN: 1, Status.UNCHANGED: 2}
+    assert summary.n_files == 5
+    assert dict(summary.counts) == {Status.FAILED: 1, Status.WRITTEN: 1, Status.UNCHANGED: 2, Status.SKIPPED: 1}
     assert dict(summary.failures) == {"silent": 1}
     assert (summary.abstained, summary.heard, summary.heard_seconds, summary.cached) == (1, 2, 90.0, 1)
 

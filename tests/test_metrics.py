@@ -58,6 +58,7 @@ def test_the_top_decile_is_the_best_tenth_of_each_tag():
     assert truth.sum(axis=0).tolist() == [4, 4]
     assert truth[-4:, 0].all()
     assert truth[:4, 1].all()
+    assert top_decile(labels[:3]).sum(axis=0).tolist() == [1, 1]  # of however few
 
 
 def test_precision_and_recall_count_what_was_given_rightly():

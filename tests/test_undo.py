@@ -418,6 +418,14 @@ def test_what_cannot_be_looked_at_stays_pending_and_stops_nothing(catalog, music
     assert [change.is_pending for change in catalog.changes(1)] == [True]
 
 
+def test_scores_of_a_file_that_is_neither_as_before_nor_as_written_are_no_longer_its_own(catalog, bundle, music):
+    song = music / "full.flac"
+    leave_pending(catalog, song)
+    edit(song, "genre", "Zydeco")
+    assert settle(catalog) == 1
+    assert catalog.recall(song, song.stat(), bundle.fingerprint()) is None
+
+
 def test_a_file_that_has_moved_since_is_looked_at_where_it_is(catalog, music):
     song, moved = music / "full.flac", music / "moved.flac"
     leave_pending(catalog, song)

@@ -61,10 +61,12 @@ def test_there_are_at_most_three_genres():
 
 def test_below_every_threshold_nothing_is_said():
     assert not words(techno=0.29, guitar=0.29)
+    assert genres(techno=0.3) == ("Techno",)
 
 
 def test_one_least_score_can_stand_in_for_all_thresholds():
     assert genres(techno=0.29, min_score=0.2) == ("Techno",)
+    assert genres(techno=0.01, min_score=0.0)[0] == "Techno"
 
 
 def test_top_shortens_the_comment_alone():
@@ -76,6 +78,7 @@ def test_top_shortens_the_comment_alone():
 def test_negatives_become_instrumental_only_above_the_vocals():
     assert comment(no_vocals=0.5, vocal=0.2) == ("instrumental",)
     assert comment(no_vocals=0.5, vocal=0.6) == ("vocals",)
+    assert comment(no_vocals=0.5, vocal=0.5) == ("vocals",)
 
 
 def test_an_infinite_threshold_is_never_reached():
@@ -155,6 +158,8 @@ def test_a_description_changes_with_whatever_changes_the_words():
     descriptions = [json.dumps(vocabulary.describe()) for vocabulary in [Vocabulary(), *others]]
     assert len(set(descriptions)) == len(descriptions)
     assert tailor().describe() == Vocabulary().describe()
+    one, other = {"rock": 0.1, "pop": 0.2}, {"pop": 0.2, "rock": 0.1}
+    assert json.dumps(tailor(thresholds=one).describe()) == json.dumps(tailor(thresholds=other).describe())
 
 
 def test_a_vocabulary_is_told_in_the_same_words_by_every_process():
