@@ -19,6 +19,7 @@ from mutagen.wave import WAVE
 from mtag.errors import FailureKind, FileError
 from mtag.tagfile import Fields, read_fields, restore, snapshot, strip, write
 from mtag.tagfile.fields import GenrePolicy
+from mtag.tagfile.ogg import Ogg
 from tests.encoding import encode, noise, tone
 from tests.gallery import ape_tag
 from tests.plain import plain
@@ -337,3 +338,12 @@ def test_an_ape_tag_that_looks_like_an_id3v1_tag_from_behind_is_found(tmp_path: 
     assert read_fields(path).genres == FIELDS.genres
     assert restore(path, before, audio_digest)
     assert path.read_bytes() == song + tag
+
+
+@pytest.mark.parametrize("n_bytes", [10, 3000])
+def test_the_block_of_comments_in_ogg_flac_bears_its_own_length(tmp_path: Path, n_bytes: int) -> None:
+    path = Path(shutil.copy(all_kinds() / "flac.oga", tmp_path))
+    write(path, Fields(("techno",), ("mtag: " + "x" * n_bytes,)), audio_digest)
+    with path.open("rb") as file:
+        packet = Ogg(file).packet
+    assert int.from_bytes(packet[1:4], "big") == len(packet) - 4
