@@ -11,10 +11,10 @@ import pytest
 
 from mtag.bundle import Bundle
 from mtag.catalog import Catalog
-from mtag.cli import version
 from mtag.errors import WeightsError
 from mtag.library import ScanOptions
 from mtag.players import PLAYERS
+from mtag.release import version
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
 OF_BOTH = [
