@@ -175,7 +175,9 @@ def _refuse_if_guarded(path: Path, stat: os.stat_result, hardlinks: HardLinks) -
         raise HardLinkedError(path, stat.st_nlink)
     # A rename would get past the file's own write protection, and root past any.
     if not stat.st_mode & 0o222 or not os.access(path, os.W_OK):
-        raise FileError(path, FailureKind.PERMISSION, "is write-protected")
+        is_disk = hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+        reason = "lies on a disk that can only be read" if is_disk else "is write-protected"
+        raise FileError(path, FailureKind.PERMISSION, reason)
 
 
 def _refuse_if_changed(path: Path, now: os.stat_result, before: os.stat_result) -> None:

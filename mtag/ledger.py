@@ -17,8 +17,19 @@ def only_failed(files: Iterable[Path | FileError], catalog: Catalog) -> list[Pat
 
 
 def forget_gone(paths: Iterable[Path], catalog: Catalog) -> None:
-    """Forget the failures of files that were deleted or renamed under some paths; those of a disk that is away stay."""
+    """Forget the failures of files that were deleted or renamed under some paths.
+
+    Those of a disk that is away stay: in its place there is no folder, or an empty one.
+    """
     for path in paths:
         for failure in catalog.failures(path):
-            if failure.path.parent.is_dir() and not os.path.lexists(failure.path):
+            if not os.path.lexists(failure.path) and _has_content(failure.path.parent):
                 catalog.forget_failure(failure.path)
+
+
+def _has_content(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except OSError:
+        return False

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -34,6 +34,7 @@ from mtag.tagfile import Fields, GenrePolicy, HardLinkedError, HardLinks, Mtime,
 from mtag.vocabulary import Vocabulary
 from mtag.walk import explain
 
+UNHEARABLE = (FailureKind.TOO_SHORT, FailureKind.SILENT)  # by any version; folders of samples have thousands
 N_TAGS_SHOWN = 5  # raw tags that a result carries, where `top` does not say otherwise
 N_ATTEMPTS = 3  # to tag a file that another mtag is working on, too
 WAIT_SECONDS = 0.05  # between two looks at whether the other is done
@@ -91,7 +92,7 @@ def scan(
     load: Callable[[], Ensemble] | None = None,
     stop: threading.Event | None = None,
     decoders: Decoders | None = None,
-) -> Iterator[ScanResult]:
+) -> Generator[ScanResult, None, None]:
     """Hear files, and write what was heard into them.
 
     Parameters
@@ -271,7 +272,7 @@ class _Scan:
             day = time.strftime("%Y-%m-%d", time.localtime(failure.happened))
             reason = f"stopped its decoder on {day} and is not tried again; --retry-failed tries it"
             return SkippedError(file, FailureKind.CRASH, reason)
-        if failure.kind is FailureKind.TOO_SHORT:  # folders of samples have thousands, which no new version can hear
+        if failure.kind in UNHEARABLE:
             return FileError(file, failure.kind, failure.reason)
         return None
 

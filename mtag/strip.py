@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def strip(
     catalog: Catalog | None,
     options: RestoreOptions,
     stop: threading.Event | None = None,
-) -> Iterator[Restored]:
+) -> Generator[Restored, None, None]:
     """Take everything out of files that mtag has written.
 
     Parameters

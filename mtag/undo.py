@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +45,8 @@ def find_run(catalog: Catalog, name: str) -> Run:
         raise CatalogError("there is no run that could be undone")
     run = runs[-1] if name == LAST else next((run for run in runs if str(run.id) == name), None)
     if run is None:
-        raise CatalogError(f"there is no run {name}; `mtag undo` lists them")
+        hint = f"; a run comes first: `mtag undo last {name}`" if Path(name).exists() else "; `mtag undo` lists them"
+        raise CatalogError(f"there is no run {name}{hint}")
     if run.finished is None and catalog.is_alive(run.id):
         raise CatalogError(f"run {run.id} is still running")
     return run
@@ -87,7 +88,7 @@ def _follow(catalog: Catalog, file: Path, digest: Digest) -> None:
 
 def undo(
     changes: Iterable[Change], catalog: Catalog, options: UndoOptions, stop: threading.Event | None = None
-) -> Iterator[Restored]:
+) -> Generator[Restored, None, None]:
     """Take changes back; that is a run of its own, which can be undone in turn.
 
     Parameters

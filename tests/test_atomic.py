@@ -324,6 +324,15 @@ def test_a_file_that_the_system_lets_nobody_write_is_left_alone(file: Path, monk
     assert file.read_bytes() == OLD
 
 
+@pytest.mark.skipif(not hasattr(os, "statvfs"), reason="the system does not tell here")
+def test_a_disk_that_can_only_be_read_is_no_protected_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = os.statvfs(file)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("os.statvfs", lambda path: os.statvfs_result((*told[:8], told.f_flag | os.ST_RDONLY, told[9])))
+    with pytest.raises(FileError, match="lies on a disk that can only be read"):
+        rewrite(file, become(NEW), accept)
+
+
 @pytest.mark.parametrize("mode", [0o444, 0o400])
 def test_a_write_protected_file_is_left_alone_even_by_root(file: Path, mode: int) -> None:
     file.chmod(mode)

@@ -288,9 +288,18 @@ def test_a_packed_frame_that_would_fill_the_memory_is_refused(
     song.write_bytes(
         raw_tag(version, raw_frame(name, size + bomb, version, b"\0\x09" if version == 4 else b"\0\x80")) + audio
     )
-    with pytest.raises(FileError, match="holds more than 16 MB") as caught:
+    with pytest.raises(FileError, match="hold more than 16 MB") as caught:
         read_fields(song)
     assert caught.value.kind is FailureKind.TAG_PARSE
+
+
+def test_packed_frames_that_would_fill_the_memory_together_are_refused(song: Path, audio: bytes) -> None:
+    frame = raw_frame(b"XYZW", (7 << 20).to_bytes(4, "big") + zlib.compress(bytes(7 << 20), 9), 3, b"\0\x80")
+    song.write_bytes(raw_tag(3, frame * 2) + audio)
+    assert read_fields(song) == Fields()
+    song.write_bytes(raw_tag(3, frame * 3) + audio)
+    with pytest.raises(FileError, match="hold more than 16 MB"):
+        read_fields(song)
 
 
 def test_a_tag_of_absurdly_many_frames_is_refused(song: Path, audio: bytes) -> None:

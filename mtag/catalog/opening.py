@@ -15,8 +15,7 @@ from pathlib import Path
 
 from mtag.catalog.runlocks import is_held, lock_path, runs_with_locks
 from mtag.catalog.salvage import salvage
-from mtag.catalog.schema import APPLICATION_ID, SCHEMA_VERSION, migrate, transaction, version_of
-from mtag.catalog.store import BUSY_SECONDS
+from mtag.catalog.schema import APPLICATION_ID, BUSY_SECONDS, SCHEMA_VERSION, migrate, transaction, version_of
 from mtag.errors import CatalogError
 from mtag.filelock import lock, open_lock
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+BUSY_SECONDS = 600.0  # how long to wait for another process's write
+STEP_SECONDS = 0.5  # of it at a time
 APPLICATION_ID = 0x6D746167  # "mtag", in the file's header: tells a catalog from any other file
 
 _MIGRATIONS = (
@@ -94,10 +97,31 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write once no other process does; in steps, as Python hears no Ctrl-C while SQLite waits."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    connection.execute(f"PRAGMA busy_timeout = {STEP_SECONDS * 1000:.0f}")
+    try:
+        while not _has_begun(connection, deadline):
+            pass
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+
+def _has_begun(connection: sqlite3.Connection, deadline: float) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error) or time.monotonic() > deadline:
+            raise
+        return False
+    return True
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of the body's statements, or none of them."""
-    connection.execute("BEGIN IMMEDIATE")
+    _begin(connection)
     try:
         yield
         connection.execute("COMMIT")

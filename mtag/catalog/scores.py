@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtag.catalog.store import BUSY_SECONDS, Store, explained, path_key, path_of, signed, state_of, utf8
+from mtag.catalog.schema import BUSY_SECONDS
+from mtag.catalog.store import Store, explained, path_key, path_of, signed, state_of, utf8
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +192,11 @@ class Scores(Store):
         """What a file came to under the same options, where nothing at all has happened to it since, or None."""
         row = self._row(
             "SELECT outcome FROM tracks JOIN outcomes ON track = id WHERE path = ? AND size = ? AND mtime_ns = ?"
-            " AND outcomes.inode = ? AND ctime_ns = ? AND options = ?",
+            " AND ctime_ns = ? AND options = ?",  # no inode: FAT gives new ones whenever it is asked
             (
                 path_key(path),
                 stat.st_size,
                 signed(stat.st_mtime_ns),
-                signed(stat.st_ino),
                 signed(stat.st_ctime_ns),
                 options,
             ),

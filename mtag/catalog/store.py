@@ -12,8 +12,6 @@ from typing import Any
 from mtag.catalog.schema import transaction
 from mtag.errors import CatalogError
 
-BUSY_SECONDS = 600.0  # how long to wait for another process's write
-
 
 class Store:
     """An open catalog file, and the few ways in which its tables are asked."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.table import Column
 from rich.text import Text
 
 from mtag.cli.records import legible
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from mtag.doctor import Finding
 
 BAR_CELLS = 24  # length of a score of 1
-PROGRESS_CELLS = 30
+PROGRESS_CELLS, FEW_CELLS = 30, 10  # of a bar, and on a terminal of less than
+WIDE_CELLS = 100  # cells
 GENRE_CELLS = 22  # the column of genres in a listing
 NAME_SHARE = 0.4  # of a terminal's width, at most, for the names in a listing
 NAME_CELLS = 60  # at most for the names where there is no terminal
@@ -57,7 +59,8 @@ OPTION_NAMES = {"player": "for"}  # where a parameter is not called like its opt
 NO_FILES = "There are no audio files."
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Controls, line breaks, and what turns the direction of writing.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 Advance = Callable[[float], None]
 
@@ -290,14 +293,14 @@ class _Pace(ProgressColumn):
     """How far, how fast and how much longer; after Ctrl-C, what is being waited for."""
 
     def __init__(self, stop: threading.Event) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._stop = stop
 
     def render(self, task: Task) -> Text:
         """One line beside the bar."""
         text = Text(f"{task.completed:,.0f} of {task.total or 0:,.0f}")
         if self._stop.is_set():
-            return text.append("  finishing the tracks in progress; Ctrl-C again abandons them", "yellow")
+            return text.append("  finishing tracks; Ctrl-C again abandons them", "yellow")
         if task.speed:
             text.append(f"  {task.speed:.1f} tracks/s", "dim")
         if task.fields["heard_seconds"] and task.elapsed:
@@ -314,7 +317,8 @@ def progress(console: Console, total: int, stop: threading.Event, wanted: bool =
     Gives a function that counts one more track and the seconds of music that were heard for it.
     """
     shown = wanted and _has_room_for_bar(console)
-    bar = Progress(BarColumn(PROGRESS_CELLS), _Pace(stop), console=console, transient=True, disable=not shown)
+    cells = PROGRESS_CELLS if console.width >= WIDE_CELLS else FEW_CELLS
+    bar = Progress(BarColumn(cells), _Pace(stop), console=console, transient=True, disable=not shown)
     heard = 0.0
     with bar:
         task = bar.add_task("", total=total, heard_seconds=heard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from mtag.cli import records, render
@@ -17,7 +17,7 @@ from mtag.results import Restored, Status
 
 def restore_files(
     files: Sequence[Path | FileError],
-    work: Callable[[threading.Event], Iterable[Restored]],
+    work: Callable[[threading.Event], Generator[Restored, None, None]],
     manner: Manner,
 ) -> ExitCode:
     """Restore files, and give the exit code.

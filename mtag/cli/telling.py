@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class Manner(NamedTuple):
 
 
 def tell(
-    results: Iterable[ScanResult | Restored],
+    results: Generator[ScanResult | Restored, None, None],
     files: Sequence[Path | FileError],
     manner: Manner,
     stop: threading.Event,
@@ -33,7 +34,9 @@ def tell(
     console = render.console_for_people(manner.as_json)
     summary = Summary()
     listing = render.Listing(console, files, manner.quiet)
-    with render.progress(console, len(files), stop, wanted=not manner.quiet) as advance:
+    # Where nobody reads the output any more, the results end in good order, as a run that can be undone.
+    bar = render.progress(console, len(files), stop, wanted=not manner.quiet)
+    with closing(results), bar as advance:
         for result in results:
             summary.add(result)
             if manner.as_json:

@@ -21,7 +21,7 @@ ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")  # by the byte that begi
 KNOWN = (b"\0", b"\1", b"\2", b"\3")  # those bytes
 OWN_DESCRIPTION = re.compile(r"(mtag( \d+)?)?")  # of the comments that mtag reads as the user's or its own
 LANGUAGE = b"eng"
-MAX_UNPACKED = 1 << 24  # bytes of a packed frame
+MAX_UNPACKED = 1 << 24  # bytes of all packed frames of a tag
 PACKED_WITHIN = 7  # bytes of a frame before which packed data begins: lengths and groups stand there
 
 # Frames that hold a field under another name than `KEYS` has: moods that are ahead of 2.4, and iTunes's groupings.
@@ -159,15 +159,17 @@ class ID3(Dialect):
         return tuple(Item(self._key(raw), raw) for raw in at_most(MAX_ITEMS, self._frames(data)))
 
     def _frames(self, data: bytes) -> Iterator[bytes]:
-        ids, start = FRAME_IDS[min(self.version, 3)], 0
+        ids, start, left = FRAME_IDS[min(self.version, 3)], 0, MAX_UNPACKED
         while start + self.head <= len(data) and data[start]:
             size = self._size(data[start : start + self.head])
             stop = start + self.head + size
             if not ids.match(data, start) or stop > len(data):
                 raise Malformed(f"its ID3 tag has no whole frame at byte {start} of its body")
             raw = bytes(data[start:stop])
-            if self._is_packed(raw) and _is_bomb(raw[self.head :]):
-                raise Malformed(f"a packed frame of its ID3 tag holds more than {MAX_UNPACKED >> 20} MB")
+            if self._is_packed(raw):
+                left -= _unpacked_bytes(raw[self.head :], left)
+                if not left:
+                    raise Malformed(f"the packed frames of its ID3 tag hold more than {MAX_UNPACKED >> 20} MB")
             yield raw
             start = stop
         if data[start:].strip(b"\0"):
@@ -348,13 +350,13 @@ def _extended_header_size(version: int, data: bytes) -> int:
     return size
 
 
-def _is_bomb(data: bytes) -> bool:
-    """Whether a packed frame becomes too large, wherever in it a reader takes the packed data to begin."""
+def _unpacked_bytes(data: bytes, most: int) -> int:
+    """What a packed frame becomes, up to a limit, wherever in it a reader takes the packed data to begin."""
+    sizes = [0]
     for packed, start in itertools.product((data, _synchronise(data)), range(PACKED_WITHIN)):
         with contextlib.suppress(zlib.error):
-            if len(zlib.decompressobj().decompress(packed[start:], MAX_UNPACKED)) == MAX_UNPACKED:
-                return True
-    return False
+            sizes.append(len(zlib.decompressobj().decompress(packed[start:], most)))
+    return max(sizes)
 
 
 def _unpack(data: bytes) -> bytes:

@@ -85,11 +85,20 @@ def test_files_that_are_gone_leave_the_list_with_the_next_scan_of_their_folder(m
     assert names == {"corrupt.mp3", "empty.mp3", "short.flac", "silent.flac", "song.mp3"}
 
 
-def test_a_file_that_is_too_short_is_not_opened_again(mtag, library, monkeypatch):
-    first = mtag("scan", library / "odd" / "short.flac", "--json").records
+@pytest.mark.parametrize("name", ["short.flac", "silent.flac"])
+def test_a_file_in_which_nothing_can_be_heard_is_not_opened_again(mtag, library, monkeypatch, name):
+    first = mtag("scan", library / "odd" / name, "--json").records
     monkeypatch.setattr(Decoders, "read_blocks", pytest.fail)
-    assert mtag("scan", library / "odd" / "short.flac", "--json").records[0] == first[0]
+    assert mtag("scan", library / "odd" / name, "--json").records[0] == first[0]
     assert len(mtag("failures", "--json").records) == 1
+
+
+def test_the_failures_of_a_disk_that_is_away_stay_in_the_list(mtag, library):
+    mtag("scan", library)
+    (library / "odd").rename(library.parent / "away")
+    (library / "odd").mkdir()  # where it was mounted
+    mtag("scan", library)
+    assert len(mtag("failures", "--json").records) == 5
 
 
 def test_what_crashed_is_skipped_until_retry_failed(mtag, album):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,15 @@ def test_an_odd_byte_of_a_name_shows_as_its_number():
     assert legible("caf\udce9.mp3") == "caf\\xe9.mp3"
 
 
-@given(any_text)
+TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # directions that reach beyond a letter
+
+
+@given(any_text | st.text(st.characters(categories=["Cf"]), min_size=1))
 def test_printable_text_keeps_to_its_line_and_cannot_command_the_terminal(text):
     shown = render.printable(text)
     assert len(shown.splitlines()) == 1
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in shown)
+    assert not any(unicodedata.bidirectional(character) in TURNING for character in shown)
 
 
 @given(path=any_text, genre=any_text, comment=any_text, reason=any_text)

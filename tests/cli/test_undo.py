@@ -114,6 +114,21 @@ def test_a_run_that_is_not_there_is_one_sentence(mtag, name):
     assert ended.err.startswith("mtag: there is no run")
 
 
+def test_a_path_in_place_of_a_run_is_told(mtag, album):
+    mtag("scan", album, "--write-tags")
+    assert mtag("undo", album).err == f"mtag: there is no run {album}; a run comes first: `mtag undo last {album}`\n"
+
+
+def test_a_run_whose_output_nobody_reads_any_more_ends_and_can_be_undone(mtag, album, monkeypatch):
+    before = contents(album)
+    with monkeypatch.context() as patched:
+        patched.setattr("mtag.cli.render.Listing.show", lambda *_: (_ for _ in ()).throw(BrokenPipeError))
+        mtag("scan", album, "--write-tags")
+    assert mtag("undo", "--json").records[0]["finished"]
+    assert mtag("undo", "last").code == 0
+    assert contents(album) == before
+
+
 def test_files_that_moved_are_found_under_the_folder_that_is_named(mtag, album, tmp_path):
     before = contents(album)
     mtag("scan", album, "--write-tags")
