@@ -117,6 +117,35 @@ def test_a_link_back_up_leads_to_nothing_that_was_not_asked_for(tmp_path):
     assert names == ["song.mp3", "linked.mp3", "other.mp3"]  # named itself, it is gone through
 
 
+def test_what_is_excluded_is_passed_over_but_for_what_is_named_itself(tmp_path):
+    for name in ("a/x.mp3", "a/books/y.mp3", "a/mixes/2019-1/z.mp3", "a/mixes/2020/z.mp3", "b/y.flac"):
+        touch(tmp_path / name)
+
+    def found(*patterns: str, below: Path = tmp_path) -> list[str]:
+        return [path.relative_to(tmp_path).as_posix() for path in find_files([below], exclude=patterns)]
+
+    assert found("books/", "mixes") == ["a/x.mp3", "b/y.flac"]
+    assert found("y.*", "a/mixes/2019*") == ["a/x.mp3", "a/mixes/2020/z.mp3"]
+    assert found(f"{tmp_path}/a/*") == ["b/y.flac"]
+    assert found("mixes/2019*", below=tmp_path / "a") == ["a/x.mp3", "a/books/y.mp3", "a/mixes/2020/z.mp3"]
+    assert found("books", "y.mp3", below=tmp_path / "a" / "books") == []
+    assert found("books", below=tmp_path / "a" / "books") == ["a/books/y.mp3"]
+    assert found("y.mp3", below=tmp_path / "a" / "books" / "y.mp3") == ["a/books/y.mp3"]
+
+
+def test_what_was_deleted_is_not_looked_for_in_the_systems_own_folders(tmp_path):
+    for name in (
+        "song.mp3",
+        "$Recycle.Bin/S-1-5/gone.mp3",
+        "#recycle/gone.mp3",
+        "a/@eaDir/song.mp3",
+        "lost+found/1.mp3",
+    ):
+        touch(tmp_path / name)
+    assert [path.name for path in find_files([tmp_path])] == ["song.mp3"]
+    assert [path.name for path in find_files([tmp_path / "#recycle"])] == ["gone.mp3"]
+
+
 @needs_links
 def test_each_hard_link_is_found_where_every_name_counts_and_symbolic_links_still_once(tmp_path):
     song = touch(tmp_path / "a" / "song.mp3")

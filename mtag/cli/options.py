@@ -53,6 +53,14 @@ Paths = Annotated[
     list[Path],
     typer.Argument(metavar="PATH", parser=path, help="Files and folders; - reads a list of them from standard input."),
 ]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Pass over files and folders of this name, or of this path below PATH; may be repeated.",
+    ),
+]
 Fast = Annotated[bool, typer.Option("--fast", help="Hear with Models 1 and 2 only, in three quarters of the time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
 Weights = Annotated[

@@ -9,6 +9,7 @@ import typer
 from mtag.cli.command import DEBUG
 from mtag.cli.options import (
     CatalogFile,
+    Exclude,
     Fast,
     For,
     Genre,
@@ -31,6 +32,7 @@ from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 def retag(
     context: typer.Context,
     paths: Paths,
+    exclude: Exclude = None,
     write_tags: WriteTags = False,
     fast: Fast = False,
     genre: Genre = GenrePolicy.FILL,
@@ -72,4 +74,4 @@ def retag(
     bundle = load_bundle(weights)
     manner = Manner(as_json, quiet, context.meta[DEBUG])
     with open_catalog(catalog) as opened:
-        raise typer.Exit(go_through(paths, bundle, opened, options, manner))
+        raise typer.Exit(go_through(paths, bundle, opened, options, manner, exclude=exclude or ()))

@@ -13,6 +13,7 @@ from mtag.cli.options import (
     CatalogFile,
     Device,
     DeviceOption,
+    Exclude,
     Fast,
     For,
     Genre,
@@ -47,6 +48,7 @@ RetryFailed = Annotated[
 def scan(
     context: typer.Context,
     paths: Paths,
+    exclude: Exclude = None,
     write_tags: WriteTags = False,
     fast: Fast = False,
     genre: Genre = GenrePolicy.FILL,
@@ -96,4 +98,15 @@ def scan(
     bundle = load_bundle(weights)
     manner = Manner(as_json, quiet, context.meta[DEBUG])
     with open_catalog(catalog) as opened:
-        raise typer.Exit(go_through(paths, bundle, opened, options, manner, only_failed=only_failed, decoders=decoders))
+        raise typer.Exit(
+            go_through(
+                paths,
+                bundle,
+                opened,
+                options,
+                manner,
+                only_failed=only_failed,
+                exclude=exclude or (),
+                decoders=decoders,
+            )
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import typer
@@ -40,12 +41,13 @@ def go_through(
     manner: Manner,
     *,
     only_failed: bool = False,
+    exclude: Collection[str] = (),
     decoders: Decoders | None = None,
 ) -> ExitCode:
     """Scan the files under some paths, or only those that failed before, and give the exit code."""
     began = time.monotonic()
     with stop_on_interrupt() as stop:
-        files = find_named(paths, stop, every_name=True)
+        files = find_named(paths, stop, every_name=True, exclude=exclude)
         ledger.forget_gone(paths, catalog)
         n_found = len(files)
         if only_failed:

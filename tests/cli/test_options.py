@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mtag.errors import WeightsError
 from mtag.library import ScanOptions
 from mtag.players import PLAYERS
 from mtag.release import version
+from mtag.restoring import RestoreOptions
 from mtag.tagfile import GenrePolicy, HardLinks, Mtime
 
 OF_BOTH = [
@@ -36,15 +37,15 @@ def scanned(mtag, tmp_path, monkeypatch) -> Callable[..., ScanOptions]:
     """What a scan is told by a command."""
     told: list[ScanOptions] = []
 
-    def scan(files: object, bundle: Bundle, catalog: Catalog, options: ScanOptions, **others: object) -> list[Any]:
+    def scan(files: object, bundle: Bundle, catalog: Catalog, options: ScanOptions, **others: object) -> Iterator[Any]:
         told.append(options)
-        return []
+        yield from ()
 
     def call(command: str, *options: str) -> ScanOptions:
         mtag(command, tmp_path, *options)
         return told.pop()
 
-    monkeypatch.setattr("mtag.library.scan", scan)
+    monkeypatch.setattr("mtag.cli.scanning.scan", scan)
     monkeypatch.setattr("mtag.cli.scan.start_decoders", lambda *_, **__: None)
     return call
 
@@ -81,9 +82,14 @@ def test_a_scan_knows_who_asks_and_what_a_player_wants(scanned, command, listens
 )
 def test_each_option_reaches_what_restores_files(mtag, tmp_path, monkeypatch, command, asked, name, value):
     told: list[Any] = []
+
+    def restore(files: object, catalog: Catalog, options: RestoreOptions, stop: object) -> Iterator[Any]:
+        told.append(options)
+        yield from ()
+
     monkeypatch.setattr("mtag.undo.find_run", lambda *_: None)
     monkeypatch.setattr("mtag.undo.changes_of", lambda *_: [])
-    monkeypatch.setattr(f"mtag.{command}.{command}", lambda files, catalog, options, stop: told.append(options) or [])
+    monkeypatch.setattr(f"mtag.{command}.{command}", restore)
     mtag(command, "last" if command == "undo" else tmp_path)
     mtag(command, "last" if command == "undo" else tmp_path, *asked.split())
     usual, other = told

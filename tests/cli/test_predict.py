@@ -89,6 +89,16 @@ def test_a_dash_reads_a_list_of_paths(mtag, album, monkeypatch, separator):
     assert [record["path"] for record in ended.records] == [str(name) for name in names]
 
 
+def test_a_playlist_that_is_named_stands_for_its_files(mtag, album):
+    playlist = album.parent / "lists" / "mine.M3U8"
+    playlist.parent.mkdir()
+    playlist.write_text("#EXTINF:1,Radio\nhttp://radio.example/live.mp3\n#EXTINF:1,A song\n../album/song.mp3\n")
+    (record,) = mtag("predict", playlist, "--json").records
+    assert Path(record["path"]).samefile(album / "song.mp3")
+    missing = mtag("predict", playlist.with_name("other.m3u"))
+    assert (missing.code, "other.m3u" in missing.out + missing.err) == (3, True)
+
+
 def test_a_playlist_is_a_list_of_paths(mtag, album, monkeypatch):
     content = f"\ufeff#EXTM3U\r\n#EXTINF:1,Somebody - Something\r\n{album / 'song.mp3'}\r\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
