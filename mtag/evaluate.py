@@ -17,7 +17,7 @@ from mtag.corpus import Corpus, Indices
 from mtag.ensemble import Ensemble
 from mtag.errors import CorpusError, FileError
 from mtag.features import log_mel
-from mtag.metrics import correlation, pr_auc, precision_recall, roc_auc, top_decile
+from mtag.metrics import correlation, mean_of_known, pr_auc, precision_recall, roc_auc, top_decile
 
 Float32 = NDArray[np.float32]
 
@@ -46,10 +46,10 @@ class Row:
 
     @property
     def summary(self) -> dict[str, float]:
-        """Means over the tags, and the pooled figures."""
-        means = {"roc_auc": float(np.nanmean(self.roc_auc)), "pr_auc": float(np.nanmean(self.pr_auc))}
+        """Means over the tags that have a figure, and the pooled figures; NaN where there is none."""
+        means = {"roc_auc": mean_of_known(self.roc_auc), "pr_auc": mean_of_known(self.pr_auc)}
         if self.correlation is not None:
-            means["correlation"] = float(np.nanmean(self.correlation))
+            means["correlation"] = mean_of_known(self.correlation)
         return means | {"roc_auc_micro": self.roc_auc_micro, "pr_auc_micro": self.pr_auc_micro}
 
     def per_tag(self, tags: tuple[str, ...], *names: str) -> dict[str, dict[str, float | None]]:
@@ -73,9 +73,12 @@ class Evaluation:
     skipped: tuple[str, ...]  # files that could not be heard, with the reason
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON document."""
+        """Plain values for a JSON document, None for NaN."""
         rows: list[dict[str, Any]] = [
-            {"name": row.name} | row.summary | {"per_tag": row.per_tag(self.tags, *PER_TAG)} for row in self.rows
+            {"name": row.name}
+            | {name: None if np.isnan(value) else value for name, value in row.summary.items()}
+            | {"per_tag": row.per_tag(self.tags, *PER_TAG)}
+            for row in self.rows
         ]
         for row in rows:
             row["paper_roc_auc"] = PAPER_ROC_AUC[row["name"]]
@@ -88,10 +91,10 @@ class Evaluation:
         }
 
 
-def _member_scores(
+def _scores(
     corpus: Corpus, rows: Indices, ensemble: Ensemble, jobs: int, report: Callable[[int, int], None]
 ) -> tuple[dict[str, Float32], Indices, tuple[str, ...]]:
-    """Member -> (n, 50) scores, the n rows that could be heard, and a sentence for each that could not."""
+    """Line of the table -> (n, 50) scores, the n rows that could be heard, and a sentence for each that could not."""
 
     def hear(row: int) -> dict[str, Float32] | FileError:
         try:
@@ -108,17 +111,21 @@ def _member_scores(
     scored = {row: outcome for row, outcome in zip(rows, heard, strict=True) if not isinstance(outcome, FileError)}
     if not scored:
         raise CorpusError(f"none of {len(rows)} files could be heard; the first one: {failures[0]}")
-    scores = {member: np.stack([outcome[member] for outcome in scored.values()]) for member in MEMBERS}
+    scores = {name: np.stack([outcome[name] for outcome in scored.values()]) for name in PAPER_ROC_AUC}
     return scores, np.array(list(scored)), failures
 
 
 def _hear(windows: WindowReader, ensemble: Ensemble) -> dict[str, Float32]:
-    taggrams: dict[str, list[Float32]] = {member: [] for member in MEMBERS}
+    """Mean over a file's windows of what each member and each combination says of them, as `mtag.predict` has it."""
+    taggrams: dict[str, list[Float32]] = {name: [] for name in PAPER_ROC_AUC}
     for window in windows:
         log_mels = log_mel(window[None])
-        for member in MEMBERS:
-            taggrams[member].append(ensemble.member_scores(member, log_mels, window[None])[0])
-    return {member: np.mean(rows, axis=0) for member, rows in taggrams.items()}
+        members = {member: ensemble.member_scores(member, log_mels, window[None]) for member in MEMBERS}
+        for member, scores in members.items():
+            taggrams[member.removeprefix("model")].append(scores[0])
+        for combination in COMBINATIONS:
+            taggrams[combination].append(ensemble.combine(combination, members)[0])
+    return {name: np.mean(rows, axis=0) for name, rows in taggrams.items()}
 
 
 def evaluate(
@@ -140,14 +147,14 @@ def evaluate(
     Raises
     ------
     CorpusError
-        The corpus names other tags, or none of its files could be heard.
+        The corpus names other tags, there are no rows, or none of the files could be heard.
     """
     columns = _columns(corpus.tags, ensemble.tags)
-    scores, heard, skipped = _member_scores(corpus, rows, ensemble, jobs, report)
+    if not len(rows):
+        raise CorpusError("no file stands on this side of the split: the corpus has too few tracks to be split")
+    scores, heard, skipped = _scores(corpus, rows, ensemble, jobs, report)
     labels = corpus.labels[heard][:, columns]
-    named = {member.removeprefix("model"): scores[member] for member in MEMBERS}
-    named |= {combination: ensemble.combine(combination, scores) for combination in COMBINATIONS}
-    table = tuple(_row(name, labels, given, corpus.soft, ensemble.bundle) for name, given in named.items())
+    table = tuple(_row(name, labels, given, corpus.soft, ensemble.bundle) for name, given in scores.items())
     return Evaluation(corpus.name, len(heard), corpus.soft, ensemble.tags, table, skipped)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,6 +87,12 @@ def correlation(labels: Scores, scores: Scores) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         r: NDArray[np.float64] = (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     return r
+
+
+def mean_of_known(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """Mean of the figures that are there, NaN where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def top_decile(labels: Scores) -> Truth:

@@ -8,6 +8,7 @@ from mtag.corpus import Corpus
 from mtag.ensemble import load_ensemble
 from mtag.errors import CorpusError
 from mtag.evaluate import PAPER_ROC_AUC, evaluate
+from mtag.predict import predict_file
 from tests.encoding import encode, noise, tone
 
 N_FILES = 4
@@ -69,3 +70,26 @@ def test_a_corpus_without_the_bundles_tags_is_refused(corpus, ensemble):
     other = Corpus("clips", ("x",) * 50, corpus.files, corpus.tracks, corpus.labels, soft=True)
     with pytest.raises(CorpusError, match="no labels for"):
         evaluate(other, np.arange(1), ensemble, report=lambda done, n: None)
+
+
+def test_a_side_without_files_is_one_sentence(corpus, ensemble):
+    with pytest.raises(CorpusError, match="no file stands on this side of the split"):
+        evaluate(corpus, np.arange(0), ensemble, report=lambda done, n: None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_that_nothing_can_be_said_of_are_null(corpus, ensemble):
+    measured = evaluate(corpus, np.arange(1), ensemble, report=lambda done, n: None)
+    row = json.loads(json.dumps(measured.to_json(), allow_nan=False))["rows"][0]
+    assert row["roc_auc"] is None
+    assert row["correlation"] is None
+    assert row["pr_auc"] == 1
+
+
+def test_a_file_of_several_windows_is_measured_by_the_scores_that_it_is_tagged_by(ensemble, tmp_path, monkeypatch):
+    path = encode(tmp_path / "long.wav", np.concatenate([tone(30, hz=220.0), noise(30)]))
+    corpus = Corpus("clips", ensemble.tags, (path,), ("a",), np.zeros((1, 50), np.float32), soft=False)
+    measured = {}
+    monkeypatch.setattr("mtag.evaluate._row", lambda name, labels, scores, *_: measured.setdefault(name, scores))
+    evaluate(corpus, np.arange(1), ensemble, report=lambda done, n: None)
+    np.testing.assert_allclose(measured[FULL][0], predict_file(path, ensemble).scores, atol=1e-6)

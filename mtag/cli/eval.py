@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,7 +102,7 @@ def _summary(measured: Evaluation) -> Table:
     for heading in [*headings, "ROC-AUC in the paper (MagnaTagATune test)"]:
         table.add_column(heading, justify="right")
     for row in measured.rows:
-        figures = [f"{row.summary[column]:.3f}" for column in columns]
+        figures = [_figure(row.summary[column]) for column in columns]
         table.add_row(row.name, *figures, f"{PAPER_ROC_AUC[row.name]:.3f}")
     return table
 
@@ -116,5 +117,9 @@ def _tags(measured: Evaluation, row: Row) -> Table:
     for heading, _ in present:
         table.add_column(heading, justify="right")
     for i, tag in enumerate(measured.tags):
-        table.add_row(tag, *(f"{values[i]:.3f}" for _, values in present))
+        table.add_row(tag, *(_figure(values[i]) for _, values in present))
     return table
+
+
+def _figure(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
