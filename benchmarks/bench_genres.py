@@ -32,21 +32,22 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="another bundle than the one that ships")
     arguments = parser.parse_args()
     corpus = read_corpus(arguments.corpus)
-    rows, genres = sorted_by_people(corpus)
+    bundle = load_bundle(arguments.weights)
+    rows, genres = sorted_by_people(corpus, bundle.seed)
     if not len(rows):
         parser.error(f"{arguments.corpus} holds no clips of {SOURCE}, whose genres are known")
     print(f"{len(rows)} windows of tracks that were never trained on.\n\n| | {' | '.join(GENRE_OF)} | mean |")
     print("| --- |" + " --- |" * (len(GENRE_OF) + 1))
     print_row("teacher", corpus, genres, corpus.labels[rows])
     for name in (FAST, FULL):
-        ensemble = load_ensemble(load_bundle(arguments.weights), device="cpu", combinations=(name,))
+        ensemble = load_ensemble(bundle, device="cpu", combinations=(name,))
         scores = [predict_file(corpus.files[row], ensemble).scores for row in rows]
         print_row(name, corpus, genres, np.stack(scores))
 
 
-def sorted_by_people(corpus: Corpus) -> tuple[Indices, NDArray[np.str_]]:
-    """Rows of the validation and test sides whose genre is known, and these genres."""
-    split = split_corpus(corpus)
+def sorted_by_people(corpus: Corpus, seed: int) -> tuple[Indices, NDArray[np.str_]]:
+    """Rows of the validation and test sides of a bundle's split whose genre is known, and these genres."""
+    split = split_corpus(corpus, seed)
     rows = [row for row in (*split.validation, *split.test) if corpus.tracks[row].startswith(SOURCE)]
     return np.array(rows), np.array([Path(corpus.tracks[row]).parent.name for row in rows])
 
