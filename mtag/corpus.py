@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,15 +84,28 @@ def _read_clips(folder: Path) -> Corpus:
         rows = list(csv.DictReader(table, delimiter="\t"))
     stored = np.load(folder / "labels.npz")
     row_of = {str(clip): i for i, clip in enumerate(stored["ids"])}
-    missing = [row["id"] for row in rows if row["id"] not in row_of]
+    ids = [row["id"] for row in rows]
+    missing = [clip for clip in ids if clip not in row_of]
     if missing:
         raise CorpusError(f"{folder / 'labels.npz'} lacks {len(missing)} clips of clips.tsv, {missing[0]} first")
+    if len(set(ids)) < len(ids):  # one sound under the names of two tracks could stand on two sides of a split
+        twice = next(clip for clip, n in Counter(ids).items() if n > 1)
+        raise CorpusError(f"{folder / 'clips.tsv'} lists {twice} more than once")
+    tags = tuple((folder / "tags_mtat.txt").read_text(encoding="utf-8").split("\n")[:N_TAGS])
+    if len(set(tags) - {""}) < N_TAGS:
+        raise CorpusError(f"{folder / 'tags_mtat.txt'} does not name {N_TAGS} tags, one a line")
+    labels = stored["mtat"][[row_of[clip] for clip in ids]].astype(np.float32)
+    if labels.shape != (len(ids), N_TAGS):
+        raise CorpusError(f"{folder / 'labels.npz'}: mtat is {stored['mtat'].shape}, not (n, {N_TAGS})")
+    wrong = np.flatnonzero(~((labels >= 0) & (labels <= 1)).all(axis=1))  # the comparisons are false for NaN
+    if len(wrong):
+        raise CorpusError(f"{folder / 'labels.npz'}: {ids[wrong[0]]} has a label that is not between 0 and 1")
     return Corpus(
         name="clips",
-        tags=tuple((folder / "tags_mtat.txt").read_text(encoding="utf-8").split("\n")[:N_TAGS]),
+        tags=tags,
         files=tuple(folder / "clips" / row["id"][0] / f"{row['id']}.opus" for row in rows),
         tracks=tuple(f"{row['source']}\t{row['path']}" for row in rows),
-        labels=stored["mtat"][[row_of[row["id"]] for row in rows]].astype(np.float32),
+        labels=labels,
         soft=True,
     )
 

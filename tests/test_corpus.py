@@ -68,6 +68,37 @@ def test_a_clip_without_labels_is_named(clips):
         read_corpus(folder)
 
 
+@pytest.mark.parametrize("label", [np.nan, -0.1, 1.5])
+def test_a_label_that_is_no_score_is_named(clips, label):
+    folder, labels = clips
+    labels[7, 3] = label
+    np.savez(folder / "labels.npz", ids=np.array([f"{i:04x}" for i in range(60)]), mtat=labels)
+    with pytest.raises(CorpusError, match="0007 has a label"):
+        read_corpus(folder)
+
+
+def test_labels_of_another_number_of_tags_are_refused(clips):
+    folder, labels = clips
+    np.savez(folder / "labels.npz", ids=np.array([f"{i:04x}" for i in range(60)]), mtat=labels[:, :48])
+    with pytest.raises(CorpusError, match=r"mtat is \(60, 48\), not \(n, 50\)"):
+        read_corpus(folder)
+
+
+def test_a_list_of_fewer_tags_is_refused(clips):
+    folder, _ = clips
+    (folder / "tags_mtat.txt").write_text("guitar\n")
+    with pytest.raises(CorpusError, match="does not name 50 tags"):
+        read_corpus(folder)
+
+
+def test_a_clip_that_is_listed_as_two_tracks_is_refused(clips):
+    folder, _ = clips
+    with (folder / "clips.tsv").open("a") as table:
+        table.write("0000\tsomebody\tcopy.mp3\t0\tCC0\n")
+    with pytest.raises(CorpusError, match="lists 0000 more than once"):
+        read_corpus(folder)
+
+
 def test_magnatagatune_keeps_its_fifty_most_frequent_tags(magnatagatune):
     corpus = read_corpus(magnatagatune)
     assert not corpus.soft

@@ -76,7 +76,8 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     Raises
     ------
     CorpusError
-        The corpus cannot be read, or checkpoints lie there and `resume` is not set, or they do not fit the recipe.
+        The corpus cannot be read or has too few tracks, or checkpoints lie there and `resume` is not set, or they do
+        not fit the recipe.
     DeviceError
         CUDA was asked for and is not there.
     """
@@ -90,6 +91,7 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     torch.backends.cudnn.benchmark = True  # inputs have few shapes: the best algorithm for each is worth its search
     corpus = read_corpus(folder)
     split = split_corpus(corpus, options.seed)
+    _require_sides(corpus, split)
     windows = load_windows(corpus, work / "cache", reports.windows)
     teacher = _teacher(options.teacher, device)
     source = _Source(corpus, windows, teacher, work, options.seed, device, reports.labelling)
@@ -116,6 +118,22 @@ def train(folder: Path, out: Path, options: TrainOptions, reports: Reports) -> b
     trained = {member: fit_member(member) for member in MEMBERS}
     _bundle(trained, source.pool("heldout", split.validation), heldout, split, out, options, device, reports)
     return True
+
+
+def _require_sides(corpus: Corpus, split: Split) -> None:
+    """Refuse at once a corpus whose bundle could not be made or measured hours later.
+
+    Raises
+    ------
+    CorpusError
+        It has too few tracks.
+    """
+    if len({corpus.tracks[row] for row in split.validation}) < 2 or not len(split.test):
+        n = len(set(corpus.tracks))
+        raise CorpusError(
+            f"{n} tracks are too few: two are needed to fit the combiners and another to measure the bundle,"
+            " and only a part of all tracks is put aside for either"
+        )
 
 
 def quantize(folder: Path, out: Path, reports: Reports) -> None:

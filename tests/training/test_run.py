@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,16 @@ def test_a_member_that_another_run_is_fitting_is_left_to_it(clips, tmp_path, rep
     assert not train(clips, tmp_path, others, reports)
     assert (tmp_path / "work" / "model1.pt").read_bytes() == state
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_corpus_of_too_few_tracks_is_refused_before_anything_is_heard(clips, tmp_path, reports):
+    small = tmp_path / "small"
+    shutil.copytree(clips, small)
+    lines = (small / "clips.tsv").read_text().splitlines()
+    (small / "clips.tsv").write_text("\n".join(lines[:10]) + "\n")
+    with pytest.raises(CorpusError, match="9 tracks are too few"):
+        train(small, tmp_path / "out", TrainOptions(effort=SMALLEST, device="cpu"), reports)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
