@@ -9,6 +9,7 @@ window's own label.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def load_pool(
         pool.log_mels[rows] = log_mel(samples).transpose(1, 2).half().cpu().numpy()
         pool.scores[rows] = _labels(samples, teacher) if teacher else corpus.labels[train[rows], None]
         done = int(rows[-1]) + 1
-        progress.write_text(str(done))  # last: rows that are not counted are made again
+        _count(done, progress)  # last: rows that are not counted are made again
         report(done, n_rows)
     return pool
 
@@ -110,6 +111,13 @@ def _origin(corpus: Corpus, rows: Indices, teacher: Musicnn | None, n_versions: 
     for array in teacher.state_dict().values() if teacher else [torch.from_numpy(corpus.labels)]:
         digest.update(array.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _count(done: int, progress: Path) -> None:
+    """Keep how many rows are done; a full disk or a kill leaves the count before."""
+    part = progress.with_suffix(".part")
+    part.write_text(str(done))
+    os.replace(part, progress)
 
 
 def _is_from(folder: Path, origin: str) -> bool:

@@ -1,3 +1,6 @@
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +71,25 @@ def test_an_interrupted_pool_goes_on_where_it_was(corpus, windows, tmp_path, mon
     whole = load(corpus, windows, tmp_path / "whole", Loudness())
     for name in ("waveforms", "log_mels", "scores"):
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
+
+
+def test_a_disk_that_is_full_where_rows_are_counted_costs_no_count(corpus, windows, tmp_path, monkeypatch):
+    monkeypatch.setattr(pooling, "CHUNK", 2)
+    real = Path.write_text
+
+    def write_text(path, text, *rest, **named):
+        if text == "4":
+            real(path, "")
+            raise OSError(errno.ENOSPC, "no space")
+        return real(path, text, *rest, **named)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(OSError, match="no space"):
+        load(corpus, windows, tmp_path, Loudness())
+    monkeypatch.setattr(Path, "write_text", real)
+    steps = []
+    load(corpus, windows, tmp_path, Loudness(), lambda done, n: steps.append(done))
+    assert steps == [4, 6]
 
 
 def test_a_pool_that_is_there_is_taken_as_it_is(corpus, windows, tmp_path):
