@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from enum import Enum
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +34,17 @@ class Part(str, Enum):
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A folder of clips, or of MagnaTagATune.")]
 PartOption = Annotated[Part, typer.Option("--part", help="Which side of the split that training made.")]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Files heard side by side.  [default: one per core]")]
+Without = Annotated[
+    list[str] | None,
+    typer.Option("--without", metavar="GLOB", help="Leave out tracks of such a path in the corpus; may be repeated."),
+]
 PerTag = Annotated[bool, typer.Option("--per-tag", help="Show each tag's figures for the whole ensemble, too.")]
 
 
 def eval(  # noqa: A001 - the command's name
     dataset: Dataset,
     part: PartOption = Part.TEST,
+    without: Without = None,
     per_tag: PerTag = False,
     jobs: Jobs = None,
     as_json: Json = False,
@@ -62,6 +69,8 @@ def eval(  # noqa: A001 - the command's name
     corpus = read_corpus(dataset)
     split = split_corpus(corpus, bundle.seed)
     rows = np.arange(len(corpus.files)) if part is Part.ALL else getattr(split, part.value)
+    left = [not _is_left_out(corpus.tracks[row], without or ()) for row in rows]
+    rows = rows[np.array(left, bool)]
     ensemble = load_ensemble(bundle, device=device.value, precision=precision.value, combinations=(FULL, *COMBINATIONS))
     with console.status("hearing") as status:
         measured = evaluate(
@@ -75,6 +84,10 @@ def eval(  # noqa: A001 - the command's name
         typer.echo(json.dumps({"part": part.value} | measured.to_json()))
     else:
         _show(console, measured, part, per_tag)
+
+
+def _is_left_out(track: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(track.rpartition("\t")[2], pattern) for pattern in patterns)
 
 
 def _show(console: Console, measured: Evaluation, part: Part, per_tag: bool) -> None:

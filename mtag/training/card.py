@@ -59,13 +59,16 @@ such window, or the threshold was never reached. `mtag tags` prints thresholds, 
 * Jazz, hip-hop, blues, folk, reggae, soul and much else are not among the fifty tags: such music gets tags that are
   near (guitar, drums, slow), or none.
 {origin}
+* Loudness and bandwidth count: a quiet, muffled or distorted recording gets other scores than a clear one.
 * Below {weak:.0%} precision or recall on the test windows: {weaklings}.
 {small}"""
 
 # What is so of clips that a teacher has scored, and what of clips that people have labelled: MagnaTagATune's.
 SOFT = {
     "unit": "track",
-    "shared": "",
+    "shared": """ A track is
+what has one source and path: of the same piece under two paths, one may have been learnt from and the other measured on.
+`docs/training.md` names the cases that are known, and their effect.""",
     "paper": """\
 The paper's column is its own ensemble on another task. **On MagnaTagATune's test set this bundle is
 not measured here**: its audio was not at hand; `mtag eval` on a MagnaTagATune folder measures it.""",

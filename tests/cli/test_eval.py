@@ -47,6 +47,12 @@ def test_a_program_reads_one_document(mtag, corpus):
     assert [row["name"] for row in document["rows"]][-len(COMBINATIONS) :] == list(COMBINATIONS)
 
 
+def test_tracks_can_be_left_out(mtag, corpus):
+    (document,) = mtag("eval", corpus, "--part", "all", "--without", "c1.*", "--json").records
+    assert document["windows"] == N_CLIPS - 1
+    assert mtag("eval", corpus, "--part", "all", "--without", "c*").code == 3
+
+
 @pytest.mark.parametrize("name", ["labels.npz", "tags_mtat.txt"])
 def test_a_corpus_that_lacks_a_table_is_one_sentence(mtag, corpus, name):
     (corpus / name).rename(corpus / "away")
