@@ -67,7 +67,7 @@ such window, or the threshold was never reached. `mtag tags` prints thresholds, 
 SOFT = {
     "unit": "track",
     "shared": """ A track is
-what has one source and path: of the same piece under two paths, one may have been learnt from and the other measured on.
+what has one source and path; of the same piece under two paths one may be learnt from and the other measured on.
 `docs/training.md` names the cases that are known, and their effect.""",
     "paper": """\
 The paper's column is its own ensemble on another task. **On MagnaTagATune's test set this bundle is
