@@ -344,6 +344,7 @@ class _Scan:
             track.path,
             status,
             genres=planned.genres,
+            own_genres=current.untouched.genres,
             comment=next(filter(is_ours, planned.comments), None),
             moods=planned.moods,
             groupings=planned.groupings,

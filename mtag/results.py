@@ -42,6 +42,7 @@ class ScanResult:
     path: Path
     status: Status
     genres: tuple[str, ...] = ()  # the file's genres as they are to be
+    own_genres: tuple[str, ...] = ()  # those that it has without mtag
     comment: str | None = None  # mtag's own line among the file's comments, likewise
     moods: tuple[str, ...] = ()  # the file's moods, likewise
     groupings: tuple[str, ...] = ()
@@ -55,18 +56,20 @@ class ScanResult:
     def to_text(self) -> str:
         """JSON text of a result without an error, for the catalog."""
         tags = [[tag.tag, tag.score, tag.kind.value] for tag in self.tags]
-        fields = [self.genres, self.comment, self.moods, self.groupings]
+        fields = [self.genres, self.own_genres, self.comment, self.moods, self.groupings]
         parts = [self.status.value, fields, self.new_genres, self.abstained, tags, self.duration]
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, path: Path, text: str) -> ScanResult:
         """A file's result as `to_text` gave it: nobody has listened for it."""
-        status, (genres, comment, moods, groupings), new_genres, abstained, tags, duration = json.loads(text)
+        status, words, new_genres, abstained, tags, duration = json.loads(text)
+        genres, own_genres, comment, moods, groupings = words
         return cls(
             path,
             Status(status),
             tuple(genres),
+            tuple(own_genres),
             comment,
             tuple(moods),
             tuple(groupings),

@@ -474,8 +474,11 @@ def test_a_persons_own_genre_stays_unless_it_is_to_be_replaced(run, music, bundl
     tags.save()
     (kept,) = run(path, options=WRITE)
     assert (kept.genres, kept.new_genres) == (("Zydeco",), False)
+    assert run(path, options=WRITE)[0] == replace(kept, status=Status.UNCHANGED, cached=True)  # from the catalog
     (replaced,) = run(path, options=replace(WRITE, policy=GenrePolicy.REPLACE))
     assert (replaced.genres, replaced.new_genres) == (("Rock",), True)
+    (again,) = run(path, options=replace(WRITE, policy=GenrePolicy.REPLACE))
+    assert kept.own_genres == replaced.own_genres == again.own_genres == ("Zydeco",)
     assert read_fields(path).genres == ("Rock",)
 
 

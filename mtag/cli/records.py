@@ -55,6 +55,7 @@ def result_record(result: ScanResult) -> Record:
         "path": legible(result.path),
         "status": result.status.value,
         "genre": [legible(genre) for genre in result.genres],
+        "genre_before": [legible(genre) for genre in result.own_genres],
         "comment": result.comment and legible(result.comment),
         **{key: [legible(value) for value in values] for key, values in others.items() if values},
         "tags": _tags(result.tags),

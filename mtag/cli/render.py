@@ -186,7 +186,8 @@ class Listing:
         genres.stylize("cyan" if result.new_genres else "dim")
         line.append_text(genres).append("  ")
         line.append(printable(result.comment or "").removeprefix(COMMENT_PREFIX))
-        for heading, values in (("mood", result.moods), ("grouping", result.groupings)):
+        lost = tuple(genre for genre in result.own_genres if genre not in result.genres)
+        for heading, values in (("mood", result.moods), ("grouping", result.groupings), ("genre was", lost)):
             if values:
                 line.append(f"  {heading}: ", "dim").append(printable(", ".join(values)))
         if self._cut:

@@ -18,7 +18,7 @@ from tests.tiny_bundle import write_tiny_bundle
 
 SR = 16_000  # Hz
 ROOT = Path(__file__).parents[2]
-KEYS = {"path", "status", "genre", "comment", "tags", "cached", "error"}
+KEYS = {"path", "status", "genre", "genre_before", "comment", "tags", "cached", "error"}
 
 
 def state(folder: Path) -> dict[Path, tuple[bytes, int]]:
@@ -195,6 +195,17 @@ def test_weights_that_are_not_there_end_it_with_one_sentence(mtag, album, tmp_pa
     assert (ended.code, ended.out) == (3, "")
     assert ended.err.startswith("mtag: no weights bundle")
     assert ended.err.count("\n") == 1
+
+
+def test_a_genre_that_would_go_is_shown(mtag, album):
+    song = album / "song.flac"
+    tags = mutagen.File(song)
+    tags["genre"] = ["Zydeco", "Rock"]
+    tags.save()
+    assert "genre was: Zydeco" in mtag("scan", song, "--genre", "replace").out
+    assert "genre was" not in mtag("scan", song, "--genre", "append").out
+    (record, _) = mtag("scan", song, "--genre", "replace", "--write-tags", "--json").records
+    assert (record["genre"], record["genre_before"]) == (["Rock"], ["Zydeco", "Rock"])
 
 
 @pytest.mark.parametrize("option", [["--genre", "jazz"], ["--jobs", "0"], ["--min-score", "2"], ["--device", "tpu"]])
