@@ -20,9 +20,11 @@ from mtag.errors import DecoderError, FailureKind, FileError
 START_PATIENCE = 4  # times the usual patience, for the first sign of life: the disk may be cold
 TICKS = 20  # times that a watchdog looks within its patience
 
-# The process finds its modules where this one does, and nothing in the folder that it happens to run in.
+# The process finds its modules where this one does, and nothing in the folder that it happens to run in. Service
+# managers ask every process to end; the owner has uses for this one until it has come to its own end.
 _CODE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 entry, *sys.path = sys.argv[1:]
 from importlib import import_module
 try:

@@ -10,7 +10,6 @@ import gc
 import json
 import os
 import queue
-import signal
 import struct
 import sys
 import threading
@@ -65,8 +64,6 @@ def main(decode: Decode = read_blocks) -> None:
     """Serve until the input ends."""
     channel = Channel(os.dup(sys.stdout.fileno()))
     _silence_output()
-    # Service managers ask every process to end; the owner has uses for this one until it has come to its own end.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _limit_resources()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
