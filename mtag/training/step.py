@@ -15,8 +15,9 @@ WARM_UP = 3  # steps of each input shape before they are recorded: cuDNN looks f
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 pays on every CPU with AVX-512 or AMX and on every GPU; the loss stays in float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    """bfloat16 where it pays, on GPUs and CPUs with AVX-512 or AMX; others emulate it. The loss stays in float32."""
+    pays = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=pays)
 
 
 @contextmanager

@@ -34,3 +34,10 @@ def test_a_recorded_step_does_what_a_plain_one_does(monkeypatch):
     plain, recorded = (learned(torch.device("cuda"), warm_up, monkeypatch) for warm_up in (10**9, 2))
     assert recorded[0] == pytest.approx(plain[0], rel=1e-3)
     torch.testing.assert_close(recorded[1], plain[1], atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize(("capability", "kind"), [("AVX512", torch.bfloat16), ("AVX2", torch.float32)])
+def test_a_cpu_that_has_no_bfloat16_computes_in_float32(monkeypatch, capability, kind):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    with step.autocast(torch.device("cpu")):
+        assert torch.nn.functional.linear(torch.ones(1, 4), torch.ones(2, 4)).dtype is kind
