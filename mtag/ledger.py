@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mtag.catalog import Catalog
+from mtag.catalog import Catalog, has_content
 from mtag.errors import FileError
 
 
@@ -23,13 +23,5 @@ def forget_gone(paths: Iterable[Path], catalog: Catalog) -> None:
     """
     for path in paths:
         for failure in catalog.failures(path):
-            if not os.path.lexists(failure.path) and _has_content(failure.path.parent):
+            if not os.path.lexists(failure.path) and has_content(failure.path.parent):
                 catalog.forget_failure(failure.path)
-
-
-def _has_content(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            return any(entries)
-    except OSError:
-        return False

@@ -21,7 +21,7 @@ from mtag.catalog.scores import Heard, Models, Scores, heard_of
 from mtag.catalog.store import explained, path_key, path_of, signed, utf8
 from mtag.errors import FailureKind
 
-__all__ = ["Catalog", "Change", "Failure", "Info", "Run", "Track", "default_path", "is_begun"]
+__all__ = ["Catalog", "Change", "Failure", "Info", "Run", "Track", "default_path", "has_content", "is_begun"]
 
 VARIABLE = "MTAG_CATALOG"  # of the environment, names the file
 KINDS = {kind.value for kind in FailureKind}
@@ -177,6 +177,21 @@ class Catalog(Runs, Scores):
             connection.execute(f"DELETE FROM failures WHERE {where}", values)
             return connection.execute(f"DELETE FROM tracks WHERE {where}", values).rowcount
 
+    def prune(self, under: Path) -> int:
+        """Forget what was heard in files that are not under a path any more; gives the number of tracks.
+
+        Nothing is forgotten where the path itself is not there or an empty folder: its disk may be away.
+        """
+        if not has_content(under):
+            return 0
+        where, values = _under(under)
+        paths = " UNION ".join(f"SELECT path FROM {table} WHERE {where}" for table in ("tracks", "failures"))
+        rows = self._rows(paths, values * 2)
+        gone = [key for key in rows if not os.path.lexists(path_of(key[0]))]
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM failures WHERE path = ?", gone)
+            return connection.executemany("DELETE FROM tracks WHERE path = ?", gone).rowcount
+
     def tracks(self, under: Path | None = None) -> Iterator[Track]:
         """Every track with its scores, by path; one for each of the models that heard it."""
         where, values = _under(under)
@@ -200,6 +215,15 @@ def default_path() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("mtag", appauthor=False) / "catalog.db"
+
+
+def has_content(folder: Path) -> bool:
+    """Whether a folder is there and not empty, as that in the place of a disk that is away would be."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except OSError:
+        return False
 
 
 def _under(path: Path | None) -> tuple[str, tuple[bytes, ...]]:

@@ -31,7 +31,7 @@ COMMANDS = {  # name -> what `mtag --help` says of it: the first line of the fun
     "undo": "List the runs that changed files, or take one back.",
     "strip": "Remove everything that mtag has written from files.",
     "failures": "List the files that could not be processed, and why.",
-    "catalog": "Maintain the catalog: info, vacuum, forget PATH..., export.",
+    "catalog": "Maintain the catalog: info, vacuum, forget, prune, export.",
     "predict": "Hear tracks, and show the tags that fit them best.",
     "tags": "List the tags: kind, word, field, threshold, precision, recall.",
     "config": "Show or edit the configuration: show, path, edit.",

@@ -21,6 +21,7 @@ class Action(str, Enum):
     INFO = "info"
     VACUUM = "vacuum"
     FORGET = "forget"
+    PRUNE = "prune"
     EXPORT = "export"
 
 
@@ -28,23 +29,24 @@ ActionArgument = Annotated[
     Action,
     typer.Argument(
         help="info: what it holds. vacuum: make its file small. forget: what was heard under the paths, not what can "
-        "be undone. export: a line of JSON for each track."
+        "be undone. prune: the same of files that are not there any more. export: a line of JSON for each track."
     ),
 ]
 Under = Annotated[
-    list[Path] | None, typer.Argument(metavar="PATH", parser=path, help="For forget and export: files and folders.")
+    list[Path] | None,
+    typer.Argument(metavar="PATH", parser=path, help="Files and folders, for forget, prune, export."),
 ]
 
 
 def catalog(action: ActionArgument, paths: Under = None, as_json: Json = False, catalog: CatalogFile = None) -> None:
-    """Maintain the catalog: info, vacuum, forget PATH..., export.
+    """Maintain the catalog: info, vacuum, forget PATH..., prune PATH..., export.
 
     It keeps scores, before-values and failures in one SQLite file.
     """
     from mtag.cli.opening import open_catalog
 
-    if action is Action.FORGET and not paths:
-        raise typer.BadParameter("forget needs the paths that are to be forgotten", param_hint="PATH")
+    if action in (Action.FORGET, Action.PRUNE) and not paths:
+        raise typer.BadParameter(f"{action.value} needs paths under which to forget", param_hint="PATH")
     if action in (Action.INFO, Action.VACUUM) and paths:
         raise typer.BadParameter(f"{action.value} is of the whole catalog and takes no paths", param_hint="PATH")
     with open_catalog(catalog) as opened:
@@ -66,8 +68,8 @@ def _done(catalog: Catalog, action: Action, paths: list[Path]) -> tuple[Record, 
     """Do it; gives what is to be told to a program, and to a person."""
     from mtag.cli.render import count, printable, size
 
-    if action is Action.FORGET:
-        forgotten = sum(map(catalog.forget, paths))
+    if action in (Action.FORGET, Action.PRUNE):
+        forgotten = sum(map(catalog.forget if action is Action.FORGET else catalog.prune, paths))
         return {"forgotten": forgotten}, f"{count(forgotten, 'track')} forgotten."
     if action is Action.VACUUM:
         before = catalog.n_bytes()

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mtag.doctor import Finding
 
 BAR_CELLS = 24  # length of a score of 1
-PROGRESS_CELLS, FEW_CELLS = 30, 10  # of a bar, and on a terminal of less than
-WIDE_CELLS = 100  # cells
+WIDE_CELLS = 100  # of a terminal; one with fewer gets the short bar
+PROGRESS_CELLS, SHORT_CELLS = 30, 10  # of the bars
 GENRE_CELLS = 22  # the column of genres in a listing
 NAME_SHARE = 0.4  # of a terminal's width, at most, for the names in a listing
 NAME_CELLS = 60  # at most for the names where there is no terminal
@@ -318,7 +318,7 @@ def progress(console: Console, total: int, stop: threading.Event, wanted: bool =
     Gives a function that counts one more track and the seconds of music that were heard for it.
     """
     shown = wanted and _has_room_for_bar(console)
-    cells = PROGRESS_CELLS if console.width >= WIDE_CELLS else FEW_CELLS
+    cells = PROGRESS_CELLS if console.width >= WIDE_CELLS else SHORT_CELLS
     bar = Progress(BarColumn(cells), _Pace(stop), console=console, transient=True, disable=not shown)
     heard = 0.0
     with bar:

@@ -76,8 +76,20 @@ def test_any_name_is_exported_as_utf_8_and_told_when_it_fails(mtag, album, tmp_p
     assert len(mtag("failures").out.splitlines()) == 5
 
 
+def test_what_was_heard_in_deleted_files_is_pruned_unless_their_disk_is_away(mtag, album):
+    mtag("scan", album)
+    (album / "song.mp3").unlink()
+    assert mtag("catalog", "prune", album).out == "1 track forgotten.\n"
+    assert mtag("catalog", "prune", album, "--json").records == [{"forgotten": 0}]
+    album.rename(album.with_name("away"))
+    for _ in range(2):
+        assert mtag("catalog", "prune", album).out == "0 tracks forgotten.\n"
+        album.mkdir(exist_ok=True)  # where it was mounted
+    assert len(mtag("catalog", "export").records) == 7
+
+
 @pytest.mark.parametrize(
-    "arguments", [["forget"], ["info", "here"], ["vacuum", "here"], ["explode"], ["info", "--catalog"]]
+    "arguments", [["forget"], ["prune"], ["info", "here"], ["vacuum", "here"], ["explode"], ["info", "--catalog"]]
 )
 def test_what_makes_no_sense_is_a_usage_error(mtag, arguments):
     ended = mtag("catalog", *arguments)
