@@ -39,7 +39,7 @@ Under = Annotated[
 
 
 def catalog(action: ActionArgument, paths: Under = None, as_json: Json = False, catalog: CatalogFile = None) -> None:
-    """Maintain the catalog: info, vacuum, forget PATH..., prune PATH..., export.
+    """Maintain the catalog: info, vacuum, forget, prune, export.
 
     It keeps scores, before-values and failures in one SQLite file.
     """
