@@ -253,7 +253,8 @@ def asked_for(run: Run) -> str:
     for name, value in asked.items():
         if name not in UNTOLD and value not in (False, None):
             option = OPTION_NAMES.get(name, name.replace("_", "-"))
-            words.append(f"--{option}" if value is True else f"--{option} {shlex.quote(str(value))}")
+            given = value if isinstance(value, list) else [value]
+            words += [f"--{option}" if one is True else f"--{option} {shlex.quote(str(one))}" for one in given]
     shown = [shlex.quote(path) for path in paths[:3]] + ([f"... ({len(paths)} paths)"] if len(paths) > 3 else [])
     return " ".join(filter(None, [*words, *shown]))
 

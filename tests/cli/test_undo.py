@@ -114,6 +114,11 @@ def test_a_run_that_is_not_there_is_one_sentence(mtag, name):
     assert ended.err.startswith("mtag: there is no run")
 
 
+def test_the_list_of_runs_repeats_what_was_asked_for_several_times(mtag, album):
+    mtag("scan", album, "--write-tags", "--exclude", "*.m4a", "--exclude", "books")
+    assert f"mtag scan --write-tags --exclude '*.m4a' --exclude books {album}" in mtag("undo").out
+
+
 def test_a_path_in_place_of_a_run_is_told(mtag, album):
     mtag("scan", album, "--write-tags")
     assert mtag("undo", album).err == f"mtag: there is no run {album}; a run comes first: `mtag undo last {album}`\n"
