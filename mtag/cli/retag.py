@@ -54,7 +54,7 @@ def retag(
     """
     from mtag.bundle import load_bundle
     from mtag.cli.opening import open_catalog
-    from mtag.cli.scanning import go_through, worded_options
+    from mtag.cli.scanning import Search, go_through, worded_options
     from mtag.cli.telling import Manner
 
     options = replace(
@@ -74,4 +74,4 @@ def retag(
     bundle = load_bundle(weights)
     manner = Manner(as_json, quiet, context.meta[DEBUG])
     with open_catalog(catalog) as opened:
-        raise typer.Exit(go_through(paths, bundle, opened, options, manner, exclude=exclude or ()))
+        raise typer.Exit(go_through(Search(paths, exclude or ()), bundle, opened, options, manner))

@@ -77,7 +77,7 @@ def scan(
     decoders = start_decoders(context, n_jobs, min(n_jobs, N_STARTED), nice=nice)
     from mtag.bundle import load_bundle
     from mtag.cli.opening import open_catalog
-    from mtag.cli.scanning import go_through, worded_options
+    from mtag.cli.scanning import Search, go_through, worded_options
     from mtag.cli.telling import Manner
 
     options = replace(
@@ -97,16 +97,6 @@ def scan(
     )
     bundle = load_bundle(weights)
     manner = Manner(as_json, quiet, context.meta[DEBUG])
+    search = Search(paths, exclude or (), only_failed)
     with open_catalog(catalog) as opened:
-        raise typer.Exit(
-            go_through(
-                paths,
-                bundle,
-                opened,
-                options,
-                manner,
-                only_failed=only_failed,
-                exclude=exclude or (),
-                decoders=decoders,
-            )
-        )
+        raise typer.Exit(go_through(search, bundle, opened, options, manner, decoders))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -33,24 +34,29 @@ def worded_options(context: typer.Context, player: str | None) -> ScanOptions:
     return ScanOptions(vocabulary=vocabulary, style=config.player(player).style, arguments=arguments)
 
 
+class Search(NamedTuple):
+    """Which files a command is to go through."""
+
+    paths: list[Path]  # as they were named
+    exclude: Collection[str]  # as for `find_files`
+    only_failed: bool = False  # those alone that failed when they were last dealt with
+
+
 def go_through(
-    paths: list[Path],
+    search: Search,
     bundle: Bundle,
     catalog: Catalog,
     options: ScanOptions,
     manner: Manner,
-    *,
-    only_failed: bool = False,
-    exclude: Collection[str] = (),
     decoders: Decoders | None = None,
 ) -> ExitCode:
-    """Scan the files under some paths, or only those that failed before, and give the exit code."""
+    """Scan the files that a search finds, and give the exit code."""
     began = time.monotonic()
     with stop_on_interrupt() as stop:
-        files = find_named(paths, stop, every_name=True, exclude=exclude)
-        ledger.forget_gone(paths, catalog)
+        files = find_named(search.paths, stop, every_name=True, exclude=search.exclude)
+        ledger.forget_gone(search.paths, catalog)
         n_found = len(files)
-        if only_failed:
+        if search.only_failed:
             files = ledger.only_failed(files, catalog)
         results = scan(files, bundle, catalog, options, stop=stop, decoders=decoders)
         summary = tell(results, files, manner, stop)
