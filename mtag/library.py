@@ -246,9 +246,7 @@ class _Scan:
             error = HardLinkedError(file, stat.st_nlink)
             return ScanResult(file, Status.SKIPPED, cached=False, error=error)
         kept = self.catalog.outcome(file, stat, self.deciding)
-        result = None
-        with suppress(ValueError, TypeError):  # what is kept may be damaged
-            result = ScanResult.from_text(file, kept) if kept else None
+        result = ScanResult.from_text(file, kept) if kept else None
         return None if result and result.status is Status.PREVIEW and self.options.write else result
 
     def _is_guarded(self, stat: os.stat_result) -> bool:

@@ -61,24 +61,27 @@ class ScanResult:
         return json.dumps(parts, separators=(",", ":"))
 
     @classmethod
-    def from_text(cls, path: Path, text: str) -> ScanResult:
-        """A file's result as `to_text` gave it: nobody has listened for it."""
-        status, words, new_genres, abstained, tags, duration = json.loads(text)
-        genres, own_genres, comment, moods, groupings = words
-        return cls(
-            path,
-            Status(status),
-            tuple(genres),
-            tuple(own_genres),
-            comment,
-            tuple(moods),
-            tuple(groupings),
-            new_genres,
-            abstained,
-            tuple(TagScore(tag, score, Kind(kind)) for tag, score, kind in tags),
-            cached=True,
-            duration=duration,
-        )
+    def from_text(cls, path: Path, text: str) -> ScanResult | None:
+        """A file's result as `to_text` gave it, for which nobody has listened; None for a text that is damaged."""
+        try:
+            status, words, new_genres, abstained, tags, duration = json.loads(text)
+            genres, own_genres, comment, moods, groupings = words
+            return cls(
+                path,
+                Status(status),
+                tuple(genres),
+                tuple(own_genres),
+                comment,
+                tuple(moods),
+                tuple(groupings),
+                new_genres,
+                abstained,
+                tuple(TagScore(tag, score, Kind(kind)) for tag, score, kind in tags),
+                cached=True,
+                duration=duration,
+            )
+        except (ValueError, TypeError):
+            return None
 
 
 RESULT_FORMAT = tuple(part.name for part in fields(ScanResult))  # texts of another format are not read

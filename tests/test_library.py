@@ -467,6 +467,16 @@ def test_where_no_tag_is_sure_enough_nothing_is_written(run, music):
     assert [result.tags[0].tag for result in results] == ["rock"] * 5
 
 
+def test_a_damaged_outcome_is_found_out_again(run, music, catalog):
+    results = run(music, options=WRITE)
+    with catalog._transaction() as connection:
+        connection.execute("UPDATE outcomes SET outcome = replace(outcome, 'unchanged', 'unchangad')")
+        connection.execute("UPDATE outcomes SET outcome = '7' WHERE track = 1")
+    again = run(music, options=WRITE)
+    assert statuses(again) == ["unchanged"] * 5
+    assert [result.genres for result in again] == [result.genres for result in results]
+
+
 def test_a_persons_own_genre_stays_unless_it_is_to_be_replaced(run, music, bundle, catalog):
     path = music / "1.flac"
     tags = FLAC(path)
