@@ -11,7 +11,7 @@ import pytest
 from mutagen.oggvorbis import OggVorbis
 
 from mtag.errors import FailureKind, FileError
-from mtag.tagfile import Fields, HardLinkedError, HardLinks, read_fields, vorbis, write
+from mtag.tagfile import Fields, HardLinkedError, HardLinks, read_fields, restore, snapshot, vorbis, write
 from mtag.tagfile.fields import GenrePolicy
 from tests.plain import plain
 from tests.tagged import MAKERS, all_kinds, audio_digest, planned, refused
@@ -214,14 +214,18 @@ def test_mutated_files_are_refused_or_written_without_harm(made: Path, tmp_path:
         mutated = mutate(data, rng)
         path.write_bytes(mutated)
         try:
-            shown = read_fields(path)
+            shown, taken = read_fields(path), snapshot(path)
             wanted = planned(shown, ("techno",), LINE, GenrePolicy.REPLACE)
-            outcomes.add(wanted is not None and write(path, wanted, lambda file: ""))
+            if wanted is not None and write(path, wanted, lambda file: ""):
+                outcomes.add("written")
+                assert read_fields(path) == wanted
+                assert restore(path, taken, lambda file: "")
+                assert read_fields(path) == shown
         except FileError as error:
             outcomes.add(error.kind.value)
             assert path.read_bytes() == mutated
         assert list(tmp_path.iterdir()) == [path]
-    assert outcomes
+    assert "written" in outcomes
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
